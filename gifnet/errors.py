@@ -1,0 +1,9 @@
+"""What gifnet raises for bad input; every message says what was wrong and what would be right."""
+
+
+class InputError(ValueError):
+    """An image, file or argument that gifnet can't work with."""
+
+
+class CheckpointError(InputError):
+    """Weights that can't be found, fetched, read or trusted."""

@@ -1,0 +1,151 @@
+"""Training batches: random luminance crops of aligned infrared-visible pairs and of photographs.
+
+All images are held in memory as bytes. The batch of iteration ``i`` is a function of the seed and ``i`` alone,
+so a resumed run sees what an unbroken one would have seen.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from ..errors import InputError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What crops are drawn and how they are varied. Shares are probabilities per crop."""
+
+    crop: int = 128  # pixels a side
+    batch: int = 8
+    photo_share: float = 0.5  # of the digital-photography crops, from photographs; the rest is the visible crop itself
+    tone_share: float = 0.3  # crops whose tone curve is changed (gamma, contrast, brightness)
+    invert_share: float = 0.1
+    noise_share: float = 0.1
+    noise: float = 0.02  # largest deviation of the noise added to the inputs
+    half_share: float = 0.25  # crops taken from the half-size image
+
+
+class Batch(NamedTuple):
+    """Planes (B, 1, crop, crop), float32 in [0, 1]."""
+
+    infrared: Tensor
+    visible: Tensor
+    photo: Tensor  # what the digital-photography side starts from
+
+
+def images_by_stem(folder: Path) -> dict[str, Path]:
+    """The folder's image files by stem, sorted; an InputError where there are none or two share a stem."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            if path.stem in found:
+                raise InputError(f"{folder}: {found[path.stem].name} and {path.name} share a stem; keep one of them")
+            found[path.stem] = path
+    if not found:
+        raise InputError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+class Pyramid(NamedTuple):
+    """One image's planes at full and half size, (planes, H, W) uint8; a pair's two planes stay aligned."""
+
+    full: np.ndarray
+    half: np.ndarray
+
+
+def load_luminance(paths: list[Path]) -> Pyramid:
+    planes, halves = [], []
+    for path in paths:
+        with Image.open(path) as image:
+            grey = image.convert("L")
+        planes.append(np.asarray(grey))
+        halves.append(np.asarray(grey.resize((max(1, grey.width // 2), max(1, grey.height // 2)), Image.Resampling.LANCZOS)))
+    if len({plane.shape for plane in planes}) > 1:
+        raise InputError(f"{paths[0]} and {paths[1]} differ in size: {planes[0].shape[::-1]} and {planes[1].shape[::-1]}")
+    return Pyramid(np.stack(planes), np.stack(halves))
+
+
+class TrainingData:
+    """Reads every image once; ``batch(i)`` gives iteration i's batch."""
+
+    def __init__(
+        self, infrared: Path, visible: Path, photos: Path | None, config: DataConfig, seed: int, progress: bool = False
+    ) -> None:
+        self.config, self.seed = config, seed
+        a, b = images_by_stem(infrared), images_by_stem(visible)
+        stems = sorted(a.keys() & b.keys())
+        if not stems:
+            raise InputError(f"{infrared} and {visible} have no file stem in common")
+        groups = [[a[stem], b[stem]] for stem in stems]
+        photo_groups = [[path] for path in images_by_stem(photos).values()] if photos else []
+        with ThreadPoolExecutor() as pool:
+            work = tqdm(
+                pool.map(load_luminance, groups + photo_groups),
+                total=len(groups) + len(photo_groups), desc="reading", disable=not progress,
+            )  # fmt: skip
+            loaded = [image for image in work if min(image.full.shape[1:]) >= config.crop]
+        self.pairs = [image for image in loaded if len(image.full) == 2]
+        self.photos = [image for image in loaded if len(image.full) == 1]
+        if not self.pairs or (photos and not self.photos):
+            raise InputError(f"no image is at least {config.crop} pixels a side; give a smaller crop")
+
+    def _crop(self, image: Pyramid, rng: np.random.Generator) -> np.ndarray:
+        size = self.config.crop
+        planes = image.half if rng.random() < self.config.half_share and min(image.half.shape[1:]) >= size else image.full
+        top, left = (int(rng.integers(0, side - size + 1)) for side in planes.shape[1:])
+        crop = planes[:, top : top + size, left : left + size]
+        crop = np.rot90(crop, int(rng.integers(4)), axes=(1, 2))
+        if rng.random() < 0.5:
+            crop = crop[:, :, ::-1]
+        return crop.astype(np.float32) / 255
+
+    def _vary(self, plane: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Another tone curve, or the negative: what a plane means differs from modality to modality."""
+        config = self.config
+        if rng.random() < config.tone_share:
+            low, high = np.sort(rng.uniform(0, 1, size=2))
+            if high - low < 0.3:  # keep enough contrast to learn from
+                low, high = max(0.0, high - 0.4), max(high, 0.4)
+            plane = low + (high - low) * plane ** np.exp(rng.uniform(np.log(0.5), np.log(2.0)))
+        if rng.random() < config.invert_share:
+            plane = 1 - plane
+        return plane.astype(np.float32)
+
+    def batch(self, iteration: int) -> Batch:
+        config = self.config
+        rng = np.random.default_rng((self.seed, iteration, 0))
+        infrared, visible, photo = [], [], []
+        for _ in range(config.batch):
+            pair = self._crop(self.pairs[int(rng.integers(len(self.pairs)))], rng)
+            infrared.append(self._vary(pair[0], rng))
+            visible.append(self._vary(pair[1], rng))
+            if self.photos and rng.random() < config.photo_share:
+                one = self._crop(self.photos[int(rng.integers(len(self.photos)))], rng)[0]
+                photo.append(self._vary(one, rng))
+            else:
+                photo.append(visible[-1])
+        a, b, c = (torch.from_numpy(np.stack(planes)[:, None]) for planes in (infrared, visible, photo))
+        return Batch(a, b, c)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Batches ``start`` to ``stop - 1``, the next ones always being prepared in the background."""
+        ahead = 4
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            queue = [pool.submit(self.batch, i) for i in range(start, min(start + ahead, stop))]
+            for i in range(start, stop):
+                ready = queue.pop(0).result()
+                if i + ahead < stop:
+                    queue.append(pool.submit(self.batch, i + ahead))
+                yield ready

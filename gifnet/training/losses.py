@@ -1,0 +1,39 @@
+"""The losses of both steps (Cheng et al., CVPR 2025, section 3.4; gifnet's names in brackets)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+PYRAMID_LEVELS = 5  # as many as the paper's φ has stages of DenseNet-121
+
+
+def public_loss(reconstructed: Tensor, visible: Tensor) -> Tensor:
+    """L_pub = 1 - SSIM + MSE of REC's output against the sharp visible plane; both (B, 1, H, W)."""
+    ssim = structural_similarity_index_measure(reconstructed, visible, data_range=1.0)
+    assert isinstance(ssim, Tensor)
+    return 1 - ssim + F.mse_loss(reconstructed, visible)
+
+
+def detail_energy(plane: Tensor) -> Tensor:
+    """φ without a pretrained network: log of the root mean squared response of the paper's 3x3 kernel (1/8 around,
+    -1 in the middle), averaged over a pyramid of five octaves. ``plane``: (B, 1, H, W); returns (B,).
+
+    In the logarithm, so that the softmax of two measures is each one's share of the detail: φ on raw luminance would
+    be too small for a softmax to tell two images apart.
+    """
+    kernel = plane.new_full((1, 1, 3, 3), 1 / 8)
+    kernel[..., 1, 1] = -1
+    energies = []
+    for level in range(PYRAMID_LEVELS):
+        if level:
+            plane = F.avg_pool2d(plane, 2)
+        energies.append(F.conv2d(plane, kernel).square().mean(dim=(1, 2, 3)))
+    return 0.5 * torch.stack(energies).mean(dim=0).clamp(min=1e-8).log()
+
+
+def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+    """w_ir·MSE(fused, ir) + w_vis·MSE(fused, vis), the weights a softmax of φ per pair; all (B, 1, H, W)."""
+    weights = torch.stack([detail_energy(infrared), detail_energy(visible)]).softmax(dim=0)
+    errors = torch.stack([(fused - source).square().mean(dim=(1, 2, 3)) for source in (infrared, visible)])
+    return (weights * errors).sum(dim=0).mean()

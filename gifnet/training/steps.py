@@ -1,0 +1,52 @@
+"""The two alternating steps: each trains the shared parts and its own task's branch as the main one."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..network import Branch, GIFNet
+from .losses import multi_modal_loss, public_loss
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """Scalars of one step: L_pub of REC's output, and the fused plane's own loss."""
+
+    public: Tensor
+    fusion: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.public + self.fusion
+
+
+def run_networks(
+    model: GIFNet, main_pair: tuple[Tensor, Tensor], other_pair: tuple[Tensor, Tensor], main: Branch
+) -> tuple[Tensor, Tensor]:
+    """Fused and reconstructed planes (B, 1, H, W), float32, of ``main_pair``; ``other_pair`` feeds the auxiliary branch.
+
+    No gradient reaches ``other_pair``'s features nor the auxiliary branch (see ``CFGM``).
+    """
+    shared = model.encoder(torch.cat(main_pair, dim=1))
+    with torch.no_grad():
+        auxiliary = model.encoder(torch.cat(other_pair, dim=1))
+    gated = model.cfgm(shared, auxiliary, main)
+    return model.decoder(shared, gated).float(), model.reconstruction(shared).float()
+
+
+def multi_modal_step(
+    model: GIFNet, infrared: Tensor, visible: Tensor, near: Tensor, far: Tensor
+) -> StepLosses:  # fmt: skip
+    """MM main on (ir, vis), DP auxiliary on (nf, ff)."""
+    fused, reconstructed = run_networks(model, (infrared, visible), (near, far), "mm")
+    return StepLosses(public_loss(reconstructed, visible), multi_modal_loss(fused, infrared, visible))
+
+
+def photography_step(
+    model: GIFNet, infrared: Tensor, visible: Tensor, near: Tensor, far: Tensor, sharp: Tensor
+) -> StepLosses:
+    """DP main on (nf, ff), MM auxiliary on (ir, vis); ``sharp`` is what ``near`` and ``far`` were made from."""
+    fused, reconstructed = run_networks(model, (near, far), (infrared, visible), "dp")
+    return StepLosses(public_loss(reconstructed, sharp), F.mse_loss(fused, sharp))

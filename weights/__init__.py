@@ -1,0 +1,1 @@
+"""gifnet's bundled weights. A package only so that editable installs find the folder; holds no code."""
