@@ -33,6 +33,12 @@ class GIFNet(nn.Module):
         gated = self.cfgm(shared, shared, main or self.config.main)
         return self.decoder(shared, gated)  # type: ignore[no-any-return]
 
+    def inference_form(self, dtype: torch.dtype = torch.float32) -> nn.Module:
+        """The same network without dead work, folded, computing in ``dtype``; shares no memory with this one."""
+        from .folded import FoldedGIFNet  # built from this module, which it therefore imports
+
+        return FoldedGIFNet(self).to_dtype(dtype)
+
 
 def check_planes(a: Tensor, b: Tensor) -> None:
     """Raise ValueError unless ``a`` and ``b`` are equally shaped, non-empty floating-point planes (B, 1, H, W)."""

@@ -1,0 +1,55 @@
+"""Luminance and chroma: the network fuses luminance; this module splits colour off and puts it back.
+
+Full-range BT.601, as in JPEG, on values in [0, 1]; chroma is centred on 0, so its length is the saturation.
+"""
+
+import torch
+from torch import Tensor
+
+# Rows: Y, Cb, Cr from R, G, B. Cb = (B - Y) / 1.772, Cr = (R - Y) / 1.402.
+_LUMA = (0.299, 0.587, 0.114)
+_CB_SCALE, _CR_SCALE = 1.772, 1.402
+
+
+def split(pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Pixels (B, 1 or 3, H, W) in [0, 1] to luminance (B, 1, H, W) in [0, 1] and chroma (B, 2, H, W) in ±0.5.
+
+    Grey pixels (one channel) have no chroma: None.
+    """
+    if pixels.shape[1] == 1:
+        return pixels, None
+    red, green, blue = pixels.unbind(dim=1)
+    luma = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+    # Where all three are equal, rounding must not tint the grey.
+    chroma = torch.stack([(blue - luma) / _CB_SCALE, (red - luma) / _CR_SCALE], dim=1)
+    grey = ((red == green) & (green == blue))[:, None]
+    return luma[:, None].clamp(0, 1), chroma.masked_fill(grey, 0)
+
+
+def merge(luma: Tensor, chroma: Tensor | None) -> Tensor:
+    """The inverse of ``split``: luminance (B, 1, H, W) and chroma to pixels (B, 1 or 3, H, W) in [0, 1].
+
+    A chroma too strong for its luminance (the fused image is darker or brighter than the one the chroma comes from)
+    is shortened until the colour exists, which keeps hue and luminance; clipping channels would change both.
+    """
+    if chroma is None:
+        return luma
+    blue, red = _CB_SCALE * chroma[:, :1], _CR_SCALE * chroma[:, 1:]
+    green = -(_LUMA[0] * red + _LUMA[2] * blue) / _LUMA[1]
+    offset = torch.cat([red, green, blue], dim=1)
+    headroom = torch.where(offset > 0, 1 - luma, luma)
+    fits = (headroom / offset.abs().clamp(min=1e-6)).amin(dim=1, keepdim=True).clamp(max=1)
+    return (luma + fits * offset).clamp(0, 1)
+
+
+def mix(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """The chroma (B, 2, H, W) of a fused image: of the one input that has any, or the mean weighted by saturation.
+
+    ``(C1·|C1| + C2·|C2|) / (|C1| + |C2|)`` per pixel, |C| the length of (Cb, Cr) about neutral grey. A grey pixel has no
+    say in the colour, and the order of the inputs does not matter.
+    """
+    if first is None or second is None:
+        return second if first is None else first
+    weights = [chroma.square().sum(dim=1, keepdim=True).sqrt() for chroma in (first, second)]
+    total = (weights[0] + weights[1]).clamp(min=1e-6)  # 0/0, two grey pixels, becomes 0
+    return (first * weights[0] + second * weights[1]) / total

@@ -1,0 +1,98 @@
+"""The facade: owns a network, a device and a precision, and turns images into planes and back."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, overload
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from . import colour
+from .device import choose_device, choose_dtype
+from .errors import InputError
+from .image import ImageLike, Picture, read
+
+Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
+
+
+class FusionNetwork(Protocol):
+    """What a network must offer: its inference form, a module on planes (B, 1, H, W) -> (B, 1, H, W), all in [0, 1]."""
+
+    def inference_form(self, dtype: torch.dtype) -> nn.Module: ...
+
+
+class Fuser:
+    """A loaded model. Immutable, so several threads may use one at once; ``to`` gives another.
+
+    Made by ``gifnet.load``; see ``gifnet.fuse`` and ``gifnet.enhance`` for what its methods take and give.
+    """
+
+    def __init__(
+        self,
+        network: FusionNetwork,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        name: str = "",
+    ) -> None:
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(dtype, self.device)
+        self.name = name
+        self._network = network
+        self._fuse_planes: Callable[[Tensor, Tensor], Tensor] = (
+            network.inference_form(self.dtype).to(self.device).eval().requires_grad_(False)
+        )
+
+    def __repr__(self) -> str:
+        return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
+
+    def to(self, device: str | torch.device | None = None, dtype: str | torch.dtype = "auto") -> "Fuser":
+        """The same model on another device (None: this one) or in another precision ("auto": the device's own)."""
+        return Fuser(self._network, self.device if device is None else device, dtype, self.name)
+
+    @overload
+    def fuse(self, a: Kind, b: ImageLike) -> Kind: ...
+    @overload
+    def fuse(self, a: "str | Any", b: ImageLike) -> Image.Image: ...
+
+    def fuse(self, a: ImageLike, b: ImageLike) -> Any:
+        """See ``gifnet.fuse``."""
+        first, second = read(a, "a"), read(b, "b")
+        _check_pair(first, second)
+        luma_a, chroma_a = colour.split(first.pixels)
+        luma_b, chroma_b = colour.split(second.pixels.to(first.pixels.device))
+        fused = self._run(luma_a, luma_b)
+        alpha = first.alpha if first.alpha is not None else second.alpha
+        return first.pack(colour.merge(fused, colour.mix(chroma_a, chroma_b)), alpha)
+
+    @overload
+    def enhance(self, x: Kind, strength: float = 1.0) -> Kind: ...
+    @overload
+    def enhance(self, x: "str | Any", strength: float = 1.0) -> Image.Image: ...
+
+    def enhance(self, x: ImageLike, strength: float = 1.0) -> Any:
+        """See ``gifnet.enhance``."""
+        if not 0 <= strength <= 1:
+            raise InputError(f"strength: {strength} is outside 0 (the image as it is) to 1 (fully enhanced)")
+        picture = read(x, "x")
+        if strength == 0:
+            return picture.pack(picture.pixels, picture.alpha)
+        luma, chroma = colour.split(picture.pixels)
+        enhanced = torch.lerp(luma, self._run(luma, luma), strength)
+        return picture.pack(colour.merge(enhanced, chroma), picture.alpha)
+
+    def _run(self, a: Tensor, b: Tensor) -> Tensor:
+        """Planes (B, 1, H, W) through the network on its device; the result lies where ``a`` does."""
+        with torch.inference_mode():
+            fused = self._fuse_planes(a.to(self.device), b.to(self.device))
+        return fused.to(a.device).clone()  # an ordinary tensor, not an inference-mode one
+
+
+def _check_pair(a: Picture, b: Picture) -> None:
+    if a.pixels.shape[-2:] != b.pixels.shape[-2:]:
+        raise InputError(
+            f"{a.name} is {a.size} pixels but {b.name} is {b.size}; fusion needs aligned images of one size: "
+            "crop or resize one to the other"
+        )
+    if len(a.pixels) != len(b.pixels):
+        raise InputError(f"{a.name} holds {len(a.pixels)} images but {b.name} holds {len(b.pixels)}; give as many of each")
