@@ -3,6 +3,7 @@
 This is the one place that reads a pickle, and it does so through ``torch.load(weights_only=True)``.
 """
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ _LAYER = f"{_SWIN}.layer1"
 
 
 def _renamed_modules() -> dict[str, str]:
-    """gifnet's module name -> the paper's, for every module with parameters of its own."""
+    """The paper's name of every module with parameters of its own, by gifnet's."""
     names = {f"encoder.conv{i}": f"getSharedFeatures.conv_{i}.conv2d" for i in (1, 2, 3)}
     for ours, theirs in ((0, 1), (2, 4), (4, 7), (6, 10)):  # their Sequential counts padding layers too
         names[f"reconstruction.{ours}"] = f"decoder_rec.decoder.{theirs}"
@@ -55,12 +56,15 @@ _UNUSED = {f"{_LAYER}.weights.1", f"{_LAYER}.weights_mfif.1"} | {
 def convert_official(path: str | Path) -> GIFNet:
     """Read the paper's checkpoint (a ``torch.save`` file of a state dict) into a GIFNet with DP as main branch.
 
+    The network comes in its plain form, float32, on the CPU, in evaluation mode.
+
     Raises CheckpointError, naming the file, when it is no such checkpoint: not readable with ``weights_only=True``,
-    not a dict of tensors, names missing or unknown, shapes that differ, or values that are not finite.
+    not a dict of tensors, names missing or unknown, shapes or dtypes that differ, or values that are not finite.
     """
     path = Path(path)
     official = _read_pickle(path)
-    model = GIFNet(GIFNetConfig(main="dp"))
+    with torch.random.fork_rng(devices=[]):  # initial values are drawn, and thrown away
+        model = GIFNet(GIFNetConfig(main="dp"))
     modules = _renamed_modules()
     state: dict[str, Tensor] = {}
     for name, own in model.state_dict().items():
@@ -69,28 +73,50 @@ def convert_official(path: str | Path) -> GIFNet:
         if theirs not in official:
             raise CheckpointError(f"{path}: not the paper's checkpoint: it has no {theirs!r}")
         value = official.pop(theirs)
-        if value.numel() != own.numel():
-            raise CheckpointError(f"{path}: {theirs} has shape {tuple(value.shape)}; the paper's has {tuple(own.shape)}")
+        shape = (1,) if name in _PARAMETERS else tuple(own.shape)  # λ is a list of one there
+        if tuple(value.shape) != shape or value.dtype != torch.float32 or value.layout != torch.strided:
+            raise CheckpointError(
+                f"{path}: {theirs} is {value.dtype} {tuple(value.shape)}; the paper's is {torch.float32} {shape}"
+            )
         if not value.isfinite().all():
-            raise CheckpointError(f"{path}: {theirs} holds values that are not finite")
-        state[name] = value.to(torch.float32).reshape(own.shape)
+            raise CheckpointError(f"{path}: {theirs} has values that are not finite; weights must be")
+        state[name] = value.reshape(own.shape)
     unknown = sorted(official.keys() - _UNUSED)
     if unknown:
-        raise CheckpointError(f"{path}: not the paper's checkpoint: unknown entries {', '.join(unknown[:3])}")
+        raise CheckpointError(f"{path}: not the paper's checkpoint: it has unknown entries {', '.join(unknown[:3])}")
     model.load_state_dict(state, strict=True)
-    return model
+    return model.eval()
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
+    expected = "give the paper's released .pth file"
+    if path.is_dir():
+        raise CheckpointError(f"{path}: a folder; {expected}")
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; give the paper's released checkpoint (.pth)")
+        raise CheckpointError(f"{path}: no such file; {expected}")
+    if _is_safetensors(path):
+        raise CheckpointError(f"{path}: a safetensors file, which needs no conversion if gifnet wrote it; {expected}")
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files raise anything from EOFError to UnpicklingError
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    except pickle.UnpicklingError as error:  # torch's own message advises to turn the safeguard off
         raise CheckpointError(
-            f"{path}: not readable as a checkpoint of plain tensors ({reason}); give the paper's released .pth file"
+            f"{path}: not a checkpoint of plain tensors: it is damaged or holds other objects, which are never loaded "
+            f"(weights_only=True); {expected}"
         ) from error
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise CheckpointError(f"{path}: not a state dict of tensors; give the paper's released .pth file")
+    except Exception as error:  # damaged files raise anything from EOFError to RuntimeError
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path}: not readable as a checkpoint ({reason}); {expected}") from error
+    if not isinstance(loaded, dict):
+        raise CheckpointError(f"{path}: a {type(loaded).__name__}, not a state dict of tensors; {expected}")
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: not a state dict of tensors: its entry {name!r} is a {type(value).__name__}; {expected}"
+            )
     return dict(loaded)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By its content: a length, 8 bytes, and then a JSON object; torch.load would read it too where it is so named."""
+    with open(path, "rb") as file:
+        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
