@@ -9,9 +9,9 @@ strict: a file that differs from this in anything is refused.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,14 +29,10 @@ ARCHITECTURES: Mapping[str, tuple[type[GIFNetConfig], type[GIFNet]]] = {"gifnet"
 _ENTRIES = {"gifnet", "notes", "format"}  # "format" is what safetensors' own tools write
 
 
-@dataclass(frozen=True)
-class Metadata:
-    """What a weights file says of itself."""
-
-    format_version: int
+class _Metadata(NamedTuple):
     architecture: str
     config: GIFNetConfig
-    notes: Mapping[str, str]
+    notes: dict[str, str]
 
 
 def save_weights(model: GIFNet, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
@@ -88,7 +84,7 @@ def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[st
     path = Path(path)
     if sha256 is not None:
         check_sha256(path, sha256)
-    metadata = read_metadata(path, config)
+    metadata = _read_metadata(path, config)
     with torch.device("meta"):  # shapes only: a file must have its tensors before memory is spent on them
         shapes = {name: list(value.shape) for name, value in _build(path, metadata).state_dict().items()}
     state = _read_tensors(path, shapes)
@@ -97,32 +93,15 @@ def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[st
     return model.eval()
 
 
-def read_metadata(path: str | Path, config: Mapping[str, Any] | None = None) -> Metadata:
-    """What the weights file ``path`` says of itself; the tensors are not read. ``config`` as in ``load_weights``.
+def read_metadata(path: str | Path, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the weights file ``path`` says of itself: ``describe`` of its model, and its ``notes`` if it has any.
 
-    Raises CheckpointError when the file is missing, not a safetensors file, or its metadata is not as it should be.
+    The tensors are not read. ``config`` as in ``load_weights``. Raises CheckpointError when the file is missing, not a
+    safetensors file, or its metadata is not as it should be.
     """
-    path = Path(path)
-    entries = _read_entries(path)
-    unknown = sorted(entries.keys() - _ENTRIES)
-    if unknown:
-        raise CheckpointError(f"{path}: unknown metadata {_listed(unknown)}; gifnet's are {_listed(_ENTRIES)}")
-    stored = _parse_object(f"{path}: metadata 'gifnet'", entries["gifnet"]) if "gifnet" in entries else None
-    if stored is None and config is None:
-        raise CheckpointError(
-            f"{path}: no gifnet configuration in its metadata; give a file written by gifnet, or a Hub repository "
-            "that has a config.json"
-        )
-    if stored is not None and config is not None and stored != dict(config):
-        differing = [key for key in sorted(stored.keys() | config.keys()) if stored.get(key) != config.get(key)]
-        raise CheckpointError(
-            f"{path}: its metadata and config.json disagree on {_listed(differing)}; they must be the same"
-        )
-    notes = _parse_object(f"{path}: metadata 'notes'", entries.get("notes", "{}"))
-    for name, text in notes.items():
-        if not isinstance(text, str):
-            raise CheckpointError(f"{path}: note {name!r} must be text, not {text!r}")
-    return _parse_config(path, stored if stored is not None else dict(config or {}), notes)
+    metadata = _read_metadata(Path(path), config)
+    described = {"format_version": FORMAT_VERSION, "architecture": metadata.architecture, **asdict(metadata.config)}
+    return described | ({"notes": metadata.notes} if metadata.notes else {})
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -180,6 +159,29 @@ def _check_is_file(path: Path) -> None:
         raise CheckpointError(f"{path}: no such file")
 
 
+def _read_metadata(path: Path, config: Mapping[str, Any] | None) -> _Metadata:
+    entries = _read_entries(path)
+    unknown = sorted(entries.keys() - _ENTRIES)
+    if unknown:
+        raise CheckpointError(f"{path}: unknown metadata {_listed(unknown)}; gifnet's are {_listed(_ENTRIES)}")
+    stored = _parse_object(f"{path}: metadata 'gifnet'", entries["gifnet"]) if "gifnet" in entries else None
+    if stored is None and config is None:
+        raise CheckpointError(
+            f"{path}: no gifnet configuration in its metadata; give a file written by gifnet, or a Hub repository "
+            "that has a config.json"
+        )
+    if stored is not None and config is not None and stored != dict(config):
+        differing = [key for key in sorted(stored.keys() | config.keys()) if stored.get(key) != config.get(key)]
+        raise CheckpointError(
+            f"{path}: its metadata and config.json disagree on {_listed(differing)}; they must be the same"
+        )
+    notes = _parse_object(f"{path}: metadata 'notes'", entries.get("notes", "{}"))
+    for name, text in notes.items():
+        if not isinstance(text, str):
+            raise CheckpointError(f"{path}: note {name!r} must be text, not {text!r}")
+    return _parse_config(path, stored if stored is not None else dict(config or {}), notes)
+
+
 def _read_entries(path: Path) -> dict[str, str]:
     """The metadata of a safetensors file, as stored."""
     _check_is_file(path)
@@ -193,7 +195,7 @@ def _read_entries(path: Path) -> dict[str, str]:
         ) from error
 
 
-def _build(path: Path, metadata: Metadata) -> GIFNet:
+def _build(path: Path, metadata: _Metadata) -> GIFNet:
     _, model_class = ARCHITECTURES[metadata.architecture]
     try:
         with torch.random.fork_rng(devices=[]):  # the initial values are thrown away: leave the caller's seed alone
@@ -240,7 +242,7 @@ def _parse_object(where: str, text: str) -> dict[str, Any]:
     return parsed
 
 
-def _parse_config(path: Path, stored: dict[str, Any], notes: dict[str, str]) -> Metadata:
+def _parse_config(path: Path, stored: dict[str, Any], notes: dict[str, str]) -> _Metadata:
     """Check ``stored``, as ``describe`` makes it: the version first, as everything else depends on it."""
     version, architecture = stored.get("format_version"), stored.get("architecture")
     if type(version) is not int or version != FORMAT_VERSION:
@@ -262,7 +264,7 @@ def _parse_config(path: Path, stored: dict[str, Any], notes: dict[str, str]) -> 
         config = config_class(**values)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: invalid configuration: {error}") from error
-    return Metadata(version, architecture, config, notes)
+    return _Metadata(architecture, config, notes)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,5 +1,7 @@
 """The losses of both steps (Cheng et al., CVPR 2025, section 3.4; gifnet's names in brackets)."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,11 +10,29 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 PYRAMID_LEVELS = 5  # as many as the paper's φ has stages of DenseNet-121
 
 
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the losses; the paper's are the defaults.
+
+    The multi-modal loss has a floor, for no image equals both of its sources, and so has large gradients that never
+    end. With equal weights they drown the photography loss's in Adam's second moments of the shared parameters.
+    """
+
+    multi_modal: float = 1.0
+    photography: float = 1.0
+    structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside the photography step's MSE
+
+
 def public_loss(reconstructed: Tensor, visible: Tensor) -> Tensor:
     """L_pub = 1 - SSIM + MSE of REC's output against the sharp visible plane; both (B, 1, H, W)."""
-    ssim = structural_similarity_index_measure(reconstructed, visible, data_range=1.0)
+    return dissimilarity(reconstructed, visible) + F.mse_loss(reconstructed, visible)
+
+
+def dissimilarity(x: Tensor, y: Tensor) -> Tensor:
+    """1 - SSIM, averaged over the batch; both (B, 1, H, W) in [0, 1]."""
+    ssim = structural_similarity_index_measure(x, y, data_range=1.0)
     assert isinstance(ssim, Tensor)
-    return 1 - ssim + F.mse_loss(reconstructed, visible)
+    return 1 - ssim
 
 
 def detail_energy(plane: Tensor) -> Tensor:
@@ -37,3 +57,9 @@ def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor
     weights = torch.stack([detail_energy(infrared), detail_energy(visible)]).softmax(dim=0)
     errors = torch.stack([(fused - source).square().mean(dim=(1, 2, 3)) for source in (infrared, visible)])
     return (weights * errors).sum(dim=0).mean()
+
+
+def photography_loss(fused: Tensor, sharp: Tensor, structure: float) -> Tensor:
+    """MSE(fused, sharp) + structure · (1 - SSIM); both (B, 1, H, W)."""
+    loss = F.mse_loss(fused, sharp)
+    return loss + structure * dissimilarity(fused, sharp) if structure else loss

@@ -3,23 +3,19 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..network import Branch, GIFNet
-from .losses import multi_modal_loss, public_loss
+from .losses import LossConfig, multi_modal_loss, photography_loss, public_loss
 
 
 @dataclass(frozen=True)
 class StepLosses:
-    """Scalars of one step: L_pub of REC's output, and the fused plane's own loss."""
+    """Scalars of one step: L_pub of REC's output, the fused plane's own loss, and their weighted sum."""
 
     public: Tensor
     fusion: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        return self.public + self.fusion
+    total: Tensor
 
 
 def run_networks(
@@ -37,16 +33,18 @@ def run_networks(
 
 
 def multi_modal_step(
-    model: GIFNet, infrared: Tensor, visible: Tensor, near: Tensor, far: Tensor
-) -> StepLosses:  # fmt: skip
+    model: GIFNet, infrared: Tensor, visible: Tensor, near: Tensor, far: Tensor, config: LossConfig
+) -> StepLosses:
     """MM main on (ir, vis), DP auxiliary on (nf, ff)."""
     fused, reconstructed = run_networks(model, (infrared, visible), (near, far), "mm")
-    return StepLosses(public_loss(reconstructed, visible), multi_modal_loss(fused, infrared, visible))
+    public, fusion = public_loss(reconstructed, visible), multi_modal_loss(fused, infrared, visible)
+    return StepLosses(public, fusion, public + config.multi_modal * fusion)
 
 
 def photography_step(
-    model: GIFNet, infrared: Tensor, visible: Tensor, near: Tensor, far: Tensor, sharp: Tensor
+    model: GIFNet, infrared: Tensor, visible: Tensor, near: Tensor, far: Tensor, sharp: Tensor, config: LossConfig
 ) -> StepLosses:
     """DP main on (nf, ff), MM auxiliary on (ir, vis); ``sharp`` is what ``near`` and ``far`` were made from."""
     fused, reconstructed = run_networks(model, (near, far), (infrared, visible), "dp")
-    return StepLosses(public_loss(reconstructed, sharp), F.mse_loss(fused, sharp))
+    public, fusion = public_loss(reconstructed, sharp), photography_loss(fused, sharp, config.structure)
+    return StepLosses(public, fusion, public + config.photography * fusion)

@@ -21,6 +21,7 @@ from ..files import atomic_path
 from ..network import GIFNet
 from .data import Batch, DataConfig, TrainingData
 from .defocus import DefocusConfig, random_defocus
+from .losses import LossConfig
 from .steps import multi_modal_step, photography_step
 
 SAVE_SECONDS = 45.0  # the most that a killed run loses
@@ -40,6 +41,7 @@ class TrainConfig:
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     defocus: DefocusConfig = field(default_factory=DefocusConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
 
     def rate_at(self, iteration: int) -> float:
         if iteration < self.warmup:
@@ -73,9 +75,9 @@ class Trainer:
             self.optimiser.zero_grad(set_to_none=True)
             with self._autocast():
                 if name == "mm":
-                    losses = multi_modal_step(self.model, infrared, visible, near, far)
+                    losses = multi_modal_step(self.model, infrared, visible, near, far, self.config.losses)
                 else:
-                    losses = photography_step(self.model, infrared, visible, near, far, photo)
+                    losses = photography_step(self.model, infrared, visible, near, far, photo, self.config.losses)
             losses.total.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
             self.optimiser.step()
