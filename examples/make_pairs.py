@@ -21,7 +21,7 @@ STOPS = 1.6
 
 
 def linear(photo: np.ndarray) -> np.ndarray:
-    """sRGB bytes to linear light in [0, 1]."""
+    """SRGB bytes to linear light in [0, 1]."""
     value = photo / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 

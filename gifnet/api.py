@@ -49,10 +49,17 @@ def load(
 
 
 @overload
-def fuse(a: Kind, b: ImageLike, *, model: str | os.PathLike[str] = ..., device: str = ..., dtype: str = ...) -> Kind: ...
+def fuse(
+    a: Kind, b: ImageLike, *, model: str | os.PathLike[str] = ..., device: str = ..., dtype: str = ...
+) -> Kind: ...
 @overload
 def fuse(
-    a: "str | os.PathLike[str]", b: ImageLike, *, model: str | os.PathLike[str] = ..., device: str = ..., dtype: str = ...
+    a: "str | os.PathLike[str]",
+    b: ImageLike,
+    *,
+    model: str | os.PathLike[str] = ...,
+    device: str = ...,
+    dtype: str = ...,
 ) -> Image.Image: ...
 
 
@@ -67,10 +74,13 @@ def fuse(
     """Fuse two aligned images of one scene into one that shows what either does.
 
     Args:
-        a, b: a path, encoded bytes, a PIL image, a numpy array (H×W or H×W×C) or a torch tensor (C×H×W or B×C×H×W);
-            C is 1 (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1]. Both of the same
-            height and width, of any mixture of kinds. In infrared-visible pairs ``a`` is the infrared.
-        model, device, dtype: as for ``load``.
+        a: a path, encoded bytes, a PIL image, a numpy array (H×W or H×W×C) or a torch tensor (C×H×W or B×C×H×W); C is 1
+            (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1]. In infrared-visible
+            pairs this is the infrared.
+        b: likewise, of the same height and width; of any other kind and dtype.
+        model: as ``name_or_path`` of ``load``.
+        device: as for ``load``.
+        dtype: as for ``load``; the precision to compute in, not that of the result.
 
     Returns:
         The fused image in ``a``'s kind and dtype: a path gives a PIL image, bytes give PNG bytes (TIFF for
@@ -108,12 +118,14 @@ def enhance(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
 ) -> Any:
-    """Enhance one image: the fusion of its luminance with itself (Cheng et al., CVPR 2025, section 4.5).
+    """Enhance one image: the fusion of its luminance with itself (Cheng et al., CVPR 2025, Table 3).
 
     Args:
         x: an image, as for ``fuse``.
         strength: from 0 (``x`` as it is) to 1 (the network's result); between them, a blend of luminances.
-        model, device, dtype: as for ``load``.
+        model: as ``name_or_path`` of ``load``.
+        device: as for ``load``.
+        dtype: as for ``load``.
 
     Returns:
         The enhanced image in ``x``'s kind and dtype, chroma and alpha kept.

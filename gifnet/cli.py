@@ -76,7 +76,9 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _add_output(command: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    command.add_argument("-o", "--output", required=True, metavar="OUT", type=_image_path, help="its suffix is the format")
+    command.add_argument(
+        "-o", "--output", required=True, metavar="OUT", type=_image_path, help="its suffix is the format"
+    )
     _add_model(command)
     command.set_defaults(run=run)
 
@@ -125,7 +127,7 @@ def _convert(args: argparse.Namespace) -> int:
 def _info(args: argparse.Namespace) -> int:
     import torch
 
-    from .checkpoint import file_sha256, read_metadata
+    from .checkpoint import file_sha256, read_config, read_metadata
     from .device import choose_device, choose_dtype
     from .hub import resolve
 
@@ -140,7 +142,9 @@ def _info(args: argparse.Namespace) -> int:
         "weights": str(weights.path),
         "sha256": file_sha256(weights.path),
     }
-    rows |= {name: str(value) for name, value in read_metadata(weights.path).items()}
-    for name, value in rows.items():
+    config = read_config(weights.config_path) if weights.config_path else None
+    metadata = read_metadata(weights.path, config)
+    notes = metadata.pop("notes", {})
+    for name, value in (rows | metadata | notes).items():
         print(f"{name:<16} {value}")
     return 0

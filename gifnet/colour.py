@@ -45,8 +45,8 @@ def merge(luma: Tensor, chroma: Tensor | None) -> Tensor:
 def mix(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     """The chroma (B, 2, H, W) of a fused image: of the one input that has any, or the mean weighted by saturation.
 
-    ``(C1·|C1| + C2·|C2|) / (|C1| + |C2|)`` per pixel, |C| the length of (Cb, Cr) about neutral grey. A grey pixel has no
-    say in the colour, and the order of the inputs does not matter.
+    ``(C1·|C1| + C2·|C2|) / (|C1| + |C2|)`` per pixel, |C| the length of (Cb, Cr) about neutral grey. A grey pixel has
+    no say in the colour, and the order of the inputs does not matter.
     """
     if first is None or second is None:
         return second if first is None else first

@@ -30,7 +30,9 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
         have = ", ".join(name for name, is_there in available.items() if is_there)
         raise InputError(f"{source}: {str(chosen)!r} is not available here; this machine has: {have}")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"{source}: {str(chosen)!r} is not available; there are {torch.cuda.device_count()} CUDA devices")
+        raise InputError(
+            f"{source}: {str(chosen)!r} is not available; there are {torch.cuda.device_count()} CUDA devices"
+        )
     return chosen
 
 
@@ -42,7 +44,7 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if chosen not in DTYPES.values():
+    if chosen is None or chosen not in DTYPES.values():
         raise InputError(f"dtype: {dtype!r} is not supported; use 'auto', {', '.join(map(repr, DTYPES))}")
     return chosen
 

@@ -95,4 +95,6 @@ def _check_pair(a: Picture, b: Picture) -> None:
             "crop or resize one to the other"
         )
     if len(a.pixels) != len(b.pixels):
-        raise InputError(f"{a.name} holds {len(a.pixels)} images but {b.name} holds {len(b.pixels)}; give as many of each")
+        raise InputError(
+            f"{a.name} holds {len(a.pixels)} images but {b.name} holds {len(b.pixels)}; give as many of each"
+        )

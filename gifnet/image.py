@@ -85,8 +85,9 @@ def _decode(file: "str | io.BytesIO", name: str) -> Image.Image:
     try:
         with Image.open(file) as opened:
             # A photograph that carries previews (MPO) counts as one image.
-            if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
-                raise InputError(f"{name}: holds {opened.n_frames} images; save the one to use as a file of its own")  # type: ignore[attr-defined]
+            frames = getattr(opened, "n_frames", 1)
+            if frames > 1 and opened.format != "MPO":
+                raise InputError(f"{name}: holds {frames} images; save the one to use as a file of its own")
             opened.load()
             return ImageOps.exif_transpose(opened)
     except InputError:

@@ -1,17 +1,17 @@
-"""The cross-fusion gating mechanism, CFGM (Cheng et al., CVPR 2025, section 3).
+"""The cross-fusion gating mechanism, CFGM (Cheng et al., CVPR 2025).
 
 Two branches, MM (multi-modal, ``"mm"``) and DP (digital photography, ``"dp"``), each read shared features.
 One is the *main* branch, whose output goes on to the decoder; the other, the *auxiliary* one, is attended to with
 the main branch's queries and mixed in with a learned weight. The roles swap during training.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .config import BRANCHES, Branch, GIFNetConfig
+from .config import BRANCHES, Branch, GIFNetConfig, other_branch
 from .padding import ReflectConv2d, reflect_pad
 
 EPSILON = 1e-5  # added to the variance
@@ -38,7 +38,9 @@ class RevisedLayerNorm(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``x``: (B, C, H, W). Returns x̂ (B, C, H, W), rescale and rebias (B, C, 1, 1)."""
         # Summed in float32 at least: a half-precision sum over an image would lose the mean.
-        variance, mean = torch.var_mean(x.to(torch.promote_types(x.dtype, torch.float32)), dim=(1, 2, 3), correction=0, keepdim=True)
+        variance, mean = torch.var_mean(
+            x.to(torch.promote_types(x.dtype, torch.float32)), dim=(1, 2, 3), correction=0, keepdim=True
+        )
         deviation = (variance + EPSILON).sqrt()
         scale = self.weight / deviation
         shift = self.bias - mean * scale
@@ -57,7 +59,8 @@ class PositionBias(nn.Module):
 
     def forward(self) -> Tensor:
         """Returns (heads, window², window²): the bias of each query (rows) for each key (columns)."""
-        return rearrange(self.mlp(self.offsets), "query key head -> head query key")
+        bias: Tensor = rearrange(self.mlp(self.offsets), "query key head -> head query key")
+        return bias
 
 
 def log_offsets(window: int) -> Tensor:
@@ -100,7 +103,8 @@ class BranchBlock(nn.Module):
     def project_out(self, x: Tensor, projected: Projected, attended: Tensor) -> Tensor:
         out = self.project(self.local(projected.value) + attended)
         x = x + out * projected.rescale + projected.rebias
-        return x + self.mlp(x)  # type: ignore[no-any-return]
+        y: Tensor = x + self.mlp(x)
+        return y
 
 
 class CFGMBlock(nn.Module):
@@ -119,20 +123,23 @@ class CFGMBlock(nn.Module):
         """``x``, ``y``: the main and the auxiliary branch's features (B, C, H, W); ``y`` may be None.
 
         In the cross block the auxiliary branch attends with the main branch's queries over its own keys and values.
-        Nothing of the auxiliary branch is differentiated: only main branches learn (spec of the training steps).
+        Nothing of the auxiliary branch is differentiated: only main branches learn.
         """
-        own = self.branches[main]
+        own, other = self.branch(main), self.branch(other_branch(main))
         bias = self.position_bias()
         projected = own.project_in(x)
         x_out = own.project_out(x, projected, self.attend(projected.query, projected.key, projected.value, bias))
         if y is None:
             return x_out, None
-        other = self.branches["mm" if main == "dp" else "dp"]
         with torch.no_grad():
             auxiliary = other.project_in(y)
             query = projected.query if self.cross else auxiliary.query
             y_out = other.project_out(y, auxiliary, self.attend(query, auxiliary.key, auxiliary.value, bias))
         return x_out, y_out
+
+    def branch(self, name: Branch) -> BranchBlock:
+        """One branch's own parameters."""
+        return cast(BranchBlock, self.branches[name])
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         """Multi-head attention in windows: (B, C, H, W) each, H and W multiples of 4; returns the same shape."""
@@ -151,7 +158,7 @@ class CFGMBlock(nn.Module):
 
         q, k, v = windows(query), windows(key), windows(value)
         logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + bias
-        attended = rearrange(
+        attended: Tensor = rearrange(
             logits.softmax(dim=-1) @ v,
             "(b row column) head (y x) c -> b (head c) (row y) (column x)",
             b=query.shape[0],
@@ -191,11 +198,12 @@ class CFGM(nn.Module):
         padding = (0, -width % PATCH, 0, -height % PATCH)
         x = self.embed[main](reflect_pad(shared, *padding))
         with torch.no_grad():
-            y = self.embed["mm" if main == "dp" else "dp"](reflect_pad(auxiliary, *padding))
+            y = self.embed[other_branch(main)](reflect_pad(auxiliary, *padding))
 
         cross, shifted = self.blocks
         x, y = cross(x, y, main)
         x = x + self.mix[main] * y
         # The auxiliary output of the last block reaches nothing; training does without it.
         x, _ = shifted(x, None if self.training else y, main)
-        return self.unembed(x)[..., :height, :width]  # type: ignore[no-any-return]
+        gated: Tensor = self.unembed(x)
+        return gated[..., :height, :width]

@@ -7,6 +7,11 @@ Branch = Literal["mm", "dp"]
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
 
 
+def other_branch(main: Branch) -> Branch:
+    """The auxiliary branch when ``main`` is the main one."""
+    return "mm" if main == "dp" else "dp"
+
+
 @dataclass(frozen=True)
 class GIFNetConfig:
     """Dimensions of the network, and which CFGM branch is the main one at inference.
@@ -31,8 +36,8 @@ class GIFNetConfig:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")
         if self.channels % self.heads:
             raise ValueError(f"{self.channels} channels (2 + 3 * growth) do not divide into {self.heads} heads")
-        if self.window % 4:
-            raise ValueError(f"window must be a multiple of 4, not {self.window}")
+        if self.window % 4 or self.window > 32:  # attention's cost grows with the window's area
+            raise ValueError(f"window must be a multiple of 4 up to 32, not {self.window}")
 
     @property
     def channels(self) -> int:

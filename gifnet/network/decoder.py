@@ -1,4 +1,4 @@
-"""The global decoder, G-Dec, and the reconstruction branch, REC (Cheng et al., CVPR 2025, section 3)."""
+"""The global decoder, G-Dec, and the reconstruction branch, REC (Cheng et al., CVPR 2025)."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The shared encoder, S-Enc (Cheng et al., CVPR 2025, section 3)."""
+"""The shared encoder, S-Enc (Cheng et al., CVPR 2025)."""
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ class SharedEncoder(nn.Module):
         self.conv3 = ReflectConv2d(2 + 2 * growth, growth, 3)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """``planes``: the two luminance planes (B, 2, H, W) in [0, 1]. Returns F = [planes, c1, c2, c3] (B, 2 + 3·growth, H, W)."""
+        """Two luminance planes (B, 2, H, W) in [0, 1] to F = [planes, c1, c2, c3] (B, 2 + 3·growth, H, W)."""
         features = planes
         for conv in (self.conv1, self.conv2, self.conv3):
             features = torch.cat([features, conv(features).relu()], dim=1)

@@ -9,15 +9,16 @@ What is folded, all of it exact up to rounding (the sums are done in float64):
 * The norm's affine is linear once an image's mean μ and deviation σ are known:
   ``W·((x - μ)/σ·w + b) + c = (W·diag(w/σ))·x + W·(b - w·μ/σ) + c``: it goes into the projections' weights, one set per
   image. So do, on the way out, rescale(σ) and rebias(μ), the depthwise convolution's bias and the query's C_head^-1/2.
-* ``W·[F, G]`` of the decoder's first 1x1 is ``W_F·F + W_G·G``, and G is linear in the last block's output: W_G and the
-  un-embedding are one 3x3. No activation stands between the decoder's second 1x1 and its first 3x3: one 3x3 again.
+* ``W·[F, G]`` of the decoder's first 1x1 is ``W_F·F + W_G·G``, and G is linear in the last block's output: W_G and
+  the un-embedding are one 3x3. No activation stands between the decoder's second 1x1 and its first 3x3: one 3x3 again.
   (A 1x1 commutes with reflection padding, since it treats all pixels alike.)
 
 Tensors are (B, C, H, W) in channels-last memory where convolutions see them, and (B, H, W, C) views of the same memory
-where 1x1 projections and windows do. The three stages meet at the norms' statistics, the network's only non-local values.
+where 1x1 projections and windows do. The three stages meet at the norms' statistics, the network's only non-local
+values.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .cfgm import EPSILON, PATCH, BranchBlock, CFGMBlock, window_margins
-from .config import Branch
+from .config import Branch, other_branch
 from .gifnet import GIFNet, check_planes
 from .padding import reflect_pad
 
@@ -138,7 +139,7 @@ class FoldedBranch(nn.Module):
 
 
 def project_each(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear map of its own for each image: ``x`` (B, H, W, C), ``weight`` (B, D, C), ``bias`` (B, D) -> (B, H, W, D)."""
+    """Each image's own linear map: ``x`` (B, H, W, C), ``weight`` (B, D, C) and ``bias`` (B, D) to (B, H, W, D)."""
     batch, height, width, channels = x.shape
     tokens = x.reshape(batch, height * width, channels)
     y = torch.baddbmm(bias[:, None, :].to(x.dtype), tokens, weight.transpose(1, 2).to(x.dtype))
@@ -194,28 +195,30 @@ class FoldedGIFNet(nn.Module):
     def __init__(self, plain: GIFNet, main: Branch | None = None) -> None:
         super().__init__()
         main = main or plain.config.main
-        other: Branch = "mm" if main == "dp" else "dp"
+        other = other_branch(main)
         cfgm, heads = plain.cfgm, plain.config.heads
-        cross, shifted = cfgm.blocks
+        cross, shifted = (cast(CFGMBlock, block) for block in cfgm.blocks)
         self.encoder = nn.ModuleList(
             Conv.of(conv, relu=True) for conv in (plain.encoder.conv1, plain.encoder.conv2, plain.encoder.conv3)
         )
         embeds = [cfgm.embed[main].state_dict(), cfgm.embed[other].state_dict()]
-        self.embed = Conv(*(torch.cat([embed[name] for embed in embeds]) for name in ("weight", "bias")))
+        self.embed = Conv(torch.cat([e["weight"] for e in embeds]), torch.cat([e["bias"] for e in embeds]))
         self.cross_attention, self.shifted_attention = WindowAttention(cross), WindowAttention(shifted)
-        self.cross_main = FoldedBranch(cross.branches[main], heads, with_query=True)
-        self.cross_other = FoldedBranch(cross.branches[other], heads, with_query=False)
-        self.shifted_main = FoldedBranch(shifted.branches[main], heads, with_query=True)
+        self.cross_main = FoldedBranch(cross.branch(main), heads, with_query=True)
+        self.cross_other = FoldedBranch(cross.branch(other), heads, with_query=False)
+        self.shifted_main = FoldedBranch(shifted.branch(main), heads, with_query=True)
         self.register_buffer("mix", cfgm.mix[main].detach())
 
-        first, _, second = plain.decoder.complement
+        first, second = (layer for layer in plain.decoder.complement if isinstance(layer, nn.Conv2d))
         from_shared, from_gated = first.weight.detach().double().chunk(2, dim=1)
         unembed = {name: value.double() for name, value in cfgm.unembed.state_dict().items()}
         gated_weight = torch.einsum("oi...,ichw->ochw", from_gated.flatten(1), unembed["weight"])
         self.from_shared = Conv(from_shared, torch.zeros(len(from_shared)))
         self.from_gated = Conv(gated_weight, from_gated.flatten(1) @ unembed["bias"])
         convs = [layer for layer in plain.decoder.decode if isinstance(layer, nn.Conv2d)]
-        widened = torch.einsum("oihw,ic->ochw", convs[0].weight.detach().double(), second.weight.detach().double().flatten(1))
+        widened = torch.einsum(
+            "oihw,ic->ochw", convs[0].weight.detach().double(), second.weight.detach().double().flatten(1)
+        )
         assert convs[0].bias is not None
         self.decode = nn.Sequential(
             Conv(widened, convs[0].bias.detach(), relu=True),
@@ -237,7 +240,7 @@ class FoldedGIFNet(nn.Module):
         return self.decode_stage(shared, x, statistics(x))
 
     def embed_stage(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Planes (B, 2, H, W) to F (B, C, H, W) and both branches' embeddings (B, C, H', W'), H' and W' multiples of 4."""
+        """Planes (B, 2, H, W) to F (B, C, H, W) and both embeddings (B, C, H', W'), H' and W' multiples of 4."""
         dtype = self.embed.weight.dtype
         features = planes.to(dtype).contiguous(memory_format=torch.channels_last)
         for conv in self.encoder:

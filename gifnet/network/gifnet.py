@@ -1,4 +1,4 @@
-"""GIFNet as the paper draws it (Cheng et al., CVPR 2025, figure 2): the plain form, for reading and training.
+"""GIFNet as the paper draws it (Cheng et al., CVPR 2025): the plain form, for reading and training.
 
 The form that inference runs is ``folded.py``; both take the same state dict and give the same result.
 """
@@ -24,14 +24,16 @@ class GIFNet(nn.Module):
         self.reconstruction = ReconstructionDecoder(self.config.channels)
 
     def forward(self, a: Tensor, b: Tensor, main: Branch | None = None) -> Tensor:
-        """Fuse two planes (B, 1, H, W), floating point in [0, 1], H and W >= 1; in infrared-visible pairs ``a`` is the infrared.
+        """Fuse two planes (B, 1, H, W), floating point in [0, 1], H and W >= 1.
 
-        ``main`` overrides the configuration's main branch. Returns (B, 1, H, W) in [0, 1].
+        In infrared-visible pairs ``a`` is the infrared. ``main`` overrides the configuration's main branch.
+        Returns (B, 1, H, W) in [0, 1].
         """
         check_planes(a, b)
         shared = self.encoder(torch.cat([a, b], dim=1))
         gated = self.cfgm(shared, shared, main or self.config.main)
-        return self.decoder(shared, gated)  # type: ignore[no-any-return]
+        fused: Tensor = self.decoder(shared, gated)
+        return fused
 
     def inference_form(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         """The same network without dead work, folded, computing in ``dtype``; shares no memory with this one."""
@@ -44,6 +46,8 @@ def check_planes(a: Tensor, b: Tensor) -> None:
     """Raise ValueError unless ``a`` and ``b`` are equally shaped, non-empty floating-point planes (B, 1, H, W)."""
     for name, plane in (("a", a), ("b", b)):
         if plane.ndim != 4 or plane.shape[1] != 1 or 0 in plane.shape or not plane.is_floating_point():
-            raise ValueError(f"{name} must be floating point of shape (B, 1, H, W), not {plane.dtype} {tuple(plane.shape)}")
+            raise ValueError(
+                f"{name} must be floating point of shape (B, 1, H, W), not {plane.dtype} {tuple(plane.shape)}"
+            )
     if a.shape != b.shape or a.dtype != b.dtype:
         raise ValueError(f"a {a.dtype} {tuple(a.shape)} and b {b.dtype} {tuple(b.shape)} must agree in shape and dtype")

@@ -71,9 +71,13 @@ def load_luminance(paths: list[Path]) -> Pyramid:
         with Image.open(path) as image:
             grey = image.convert("L")
         planes.append(np.asarray(grey))
-        halves.append(np.asarray(grey.resize((max(1, grey.width // 2), max(1, grey.height // 2)), Image.Resampling.LANCZOS)))
+        halves.append(
+            np.asarray(grey.resize((max(1, grey.width // 2), max(1, grey.height // 2)), Image.Resampling.LANCZOS))
+        )
     if len({plane.shape for plane in planes}) > 1:
-        raise InputError(f"{paths[0]} and {paths[1]} differ in size: {planes[0].shape[::-1]} and {planes[1].shape[::-1]}")
+        raise InputError(
+            f"{paths[0]} and {paths[1]} differ in size: {planes[0].shape[::-1]} and {planes[1].shape[::-1]}"
+        )
     return Pyramid(np.stack(planes), np.stack(halves))
 
 
@@ -103,7 +107,9 @@ class TrainingData:
 
     def _crop(self, image: Pyramid, rng: np.random.Generator) -> np.ndarray:
         size = self.config.crop
-        planes = image.half if rng.random() < self.config.half_share and min(image.half.shape[1:]) >= size else image.full
+        planes = (
+            image.half if rng.random() < self.config.half_share and min(image.half.shape[1:]) >= size else image.full
+        )
         top, left = (int(rng.integers(0, side - size + 1)) for side in planes.shape[1:])
         crop = planes[:, top : top + size, left : left + size]
         crop = np.rot90(crop, int(rng.integers(4)), axes=(1, 2))

@@ -24,7 +24,7 @@ class DefocusConfig:
 
 
 def gaussian_blur(x: Tensor, deviation: Tensor) -> Tensor:
-    """Blur each image of ``x`` (B, 1, H, W) with its own Gaussian; ``deviation``: (B,), in pixels; borders reflected."""
+    """Blur each image of ``x`` (B, 1, H, W) with its own Gaussian; ``deviation``: (B,), in pixels."""
     batch, _, height, width = x.shape
     radius = max(1, min(int(np.ceil(3 * float(deviation.max()))), height - 1, width - 1))
     offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
@@ -59,7 +59,7 @@ def random_region(shape: tuple[int, int], edge: float, rng: np.random.Generator)
         smooth = F.interpolate(noise, size=(height, width), mode="bicubic", align_corners=True)[0, 0].numpy()
         distance = (smooth - rng.uniform(-0.5, 0.5)) * size / (2 * cells)
     mask = 1 / (1 + np.exp(-np.clip(distance / edge * 4, -30, 30)))
-    return (mask if rng.random() < 0.5 else 1 - mask).astype(np.float32)
+    return np.asarray(mask if rng.random() < 0.5 else 1 - mask, dtype=np.float32)
 
 
 def random_defocus(sharp: Tensor, config: DefocusConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

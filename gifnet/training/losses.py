@@ -1,4 +1,4 @@
-"""The losses of both steps (Cheng et al., CVPR 2025, section 3.4; gifnet's names in brackets)."""
+"""The losses of both steps (Cheng et al., CVPR 2025)."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,8 @@ class LossConfig:
 
     multi_modal: float = 1.0
     photography: float = 1.0
-    structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside the photography step's MSE
+    absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
+    structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
 
 
 def public_loss(reconstructed: Tensor, visible: Tensor) -> Tensor:
@@ -59,7 +60,11 @@ def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor
     return (weights * errors).sum(dim=0).mean()
 
 
-def photography_loss(fused: Tensor, sharp: Tensor, structure: float) -> Tensor:
-    """MSE(fused, sharp) + structure · (1 - SSIM); both (B, 1, H, W)."""
+def photography_loss(fused: Tensor, sharp: Tensor, config: LossConfig) -> Tensor:
+    """MSE(fused, sharp), with the configured shares of mean absolute error and 1 - SSIM; both (B, 1, H, W)."""
     loss = F.mse_loss(fused, sharp)
-    return loss + structure * dissimilarity(fused, sharp) if structure else loss
+    if config.absolute:
+        loss = loss + config.absolute * F.l1_loss(fused, sharp)
+    if config.structure:
+        loss = loss + config.structure * dissimilarity(fused, sharp)
+    return loss

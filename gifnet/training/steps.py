@@ -21,7 +21,7 @@ class StepLosses:
 def run_networks(
     model: GIFNet, main_pair: tuple[Tensor, Tensor], other_pair: tuple[Tensor, Tensor], main: Branch
 ) -> tuple[Tensor, Tensor]:
-    """Fused and reconstructed planes (B, 1, H, W), float32, of ``main_pair``; ``other_pair`` feeds the auxiliary branch.
+    """Fused and reconstructed planes (B, 1, H, W), float32, of ``main_pair``; the auxiliary branch sees ``other_pair``.
 
     No gradient reaches ``other_pair``'s features nor the auxiliary branch (see ``CFGM``).
     """
@@ -46,5 +46,5 @@ def photography_step(
 ) -> StepLosses:
     """DP main on (nf, ff), MM auxiliary on (ir, vis); ``sharp`` is what ``near`` and ``far`` were made from."""
     fused, reconstructed = run_networks(model, (near, far), (infrared, visible), "dp")
-    public, fusion = public_loss(reconstructed, sharp), photography_loss(fused, sharp, config.structure)
+    public, fusion = public_loss(reconstructed, sharp), photography_loss(fused, sharp, config)
     return StepLosses(public, fusion, public + config.photography * fusion)

@@ -53,7 +53,9 @@ class TrainConfig:
 class Trainer:
     """Owns the model, its averaged copy, the optimiser and the run's folder."""
 
-    def __init__(self, model: GIFNet, data: TrainingData, config: TrainConfig, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, model: GIFNet, data: TrainingData, config: TrainConfig, folder: Path, device: torch.device
+    ) -> None:
         self.config, self.data, self.folder, self.device = config, data, folder, device
         self.model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -93,7 +95,9 @@ class Trainer:
     def _noisy(self, plane: Tensor, rng: np.random.Generator) -> Tensor:
         data = self.config.data
         share = (rng.random(len(plane)) < data.noise_share) * rng.uniform(0, data.noise, size=len(plane))
-        noise = rng.standard_normal(tuple(plane.shape), dtype=np.float32) * share[:, None, None, None].astype(np.float32)
+        noise = rng.standard_normal(tuple(plane.shape), dtype=np.float32) * share[:, None, None, None].astype(
+            np.float32
+        )
         return (plane + torch.from_numpy(noise).to(plane.device)).clamp(0, 1)
 
     def _autocast(self) -> AbstractContextManager[Any]:
@@ -116,7 +120,9 @@ class Trainer:
                 self.curves.append(row)
                 bar.update()
                 recent = self.curves[-100:]
-                bar.set_postfix({key: f"{sum(r[key] for r in recent) / len(recent):.4f}" for key in CURVES[2:]}, refresh=False)
+                bar.set_postfix(
+                    {key: f"{sum(r[key] for r in recent) / len(recent):.4f}" for key in CURVES[2:]}, refresh=False
+                )
                 if stop or time.monotonic() - saved > SAVE_SECONDS:
                     self.save()
                     saved = time.monotonic()
