@@ -1,5 +1,6 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
+import os
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, overload
 
@@ -53,7 +54,7 @@ class Fuser:
     @overload
     def fuse(self, a: Kind, b: ImageLike) -> Kind: ...
     @overload
-    def fuse(self, a: "str | Any", b: ImageLike) -> Image.Image: ...
+    def fuse(self, a: "str | os.PathLike[str]", b: ImageLike) -> Image.Image: ...
 
     def fuse(self, a: ImageLike, b: ImageLike) -> Any:
         """See ``gifnet.fuse``."""
@@ -68,7 +69,7 @@ class Fuser:
     @overload
     def enhance(self, x: Kind, strength: float = 1.0) -> Kind: ...
     @overload
-    def enhance(self, x: "str | Any", strength: float = 1.0) -> Image.Image: ...
+    def enhance(self, x: "str | os.PathLike[str]", strength: float = 1.0) -> Image.Image: ...
 
     def enhance(self, x: ImageLike, strength: float = 1.0) -> Any:
         """See ``gifnet.enhance``."""

@@ -30,9 +30,15 @@ class DataConfig:
     photo_share: float = 0.5  # of the digital-photography crops, from photographs; the rest is the visible crop itself
     tone_share: float = 0.3  # crops whose tone curve is changed (gamma, contrast, brightness)
     invert_share: float = 0.1
-    noise_share: float = 0.1
-    noise: float = 0.02  # largest deviation of the noise added to the inputs
+    noise_share: float = 0.1  # near- and far-focused crops with noise
+    noise: float = 0.02  # its largest deviation
     half_share: float = 0.25  # crops taken from the half-size image
+
+    def __post_init__(self) -> None:
+        if self.crop < 48:  # the information measure's fifth octave needs three pixels a side
+            raise InputError(f"crop: {self.crop} pixels are too few; give 48 or more")
+        if self.batch < 1:
+            raise InputError(f"batch: {self.batch}; give 1 or more")
 
 
 class Batch(NamedTuple):

@@ -1,8 +1,8 @@
 """The training loop: steps, schedule, averaged weights, checkpoints and curves."""
 
 import csv
+import json
 import math
-import os
 import signal
 import time
 from contextlib import AbstractContextManager
@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from ..checkpoint import save_weights
+from ..errors import CheckpointError
 from ..files import atomic_path
 from ..network import GIFNet
 from .data import Batch, DataConfig, TrainingData
@@ -68,7 +71,7 @@ class Trainer:
         rng = np.random.default_rng((self.config.seed, self.iteration, 1))
         infrared, visible, photo = (plane.to(self.device, non_blocking=True) for plane in batch)
         near, far = random_defocus(photo, self.config.defocus, rng)
-        infrared, visible, near, far = (self._noisy(plane, rng) for plane in (infrared, visible, near, far))
+        near, far = self._noisy(near, rng), self._noisy(far, rng)
         rate = self.config.rate_at(self.iteration)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -83,7 +86,7 @@ class Trainer:
             losses.total.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
             self.optimiser.step()
-            row[f"{name}_public"], row[f"{name}_fusion"] = float(losses.public), float(losses.fusion)
+            row[f"{name}_public"], row[f"{name}_fusion"] = losses.public.item(), losses.fusion.item()
         # The average follows more quickly at first, or it would remember the initial weights for long.
         decay = min(self.config.ema, (1 + self.iteration) / (10 + self.iteration))
         with torch.no_grad():
@@ -94,11 +97,9 @@ class Trainer:
 
     def _noisy(self, plane: Tensor, rng: np.random.Generator) -> Tensor:
         data = self.config.data
-        share = (rng.random(len(plane)) < data.noise_share) * rng.uniform(0, data.noise, size=len(plane))
-        noise = rng.standard_normal(tuple(plane.shape), dtype=np.float32) * share[:, None, None, None].astype(
-            np.float32
-        )
-        return (plane + torch.from_numpy(noise).to(plane.device)).clamp(0, 1)
+        deviation = (rng.random(len(plane)) < data.noise_share) * rng.uniform(0, data.noise, size=len(plane))
+        noise = rng.standard_normal(tuple(plane.shape)) * deviation[:, None, None, None]
+        return (plane + torch.from_numpy(noise).to(plane)).clamp(0, 1)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -134,29 +135,63 @@ class Trainer:
         self.save()
 
     def save(self) -> None:
-        """Write ``last.pt`` (to resume), ``last.safetensors`` (averaged weights, to use) and ``curves.csv``."""
-        state = {
-            "model": self.model.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict(),
-            "iteration": self.iteration, "config": asdict(self.config), "curves": self.curves,
-        }  # fmt: skip
-        with atomic_path(self.folder / "last.pt") as path:
-            torch.save(state, path)
-        averaged = GIFNet(self.model.config)
-        averaged.load_state_dict(self.average)
-        save_weights(averaged, self.folder / "last.safetensors")
-        with atomic_path(self.folder / "curves.csv") as path, open(path, "w", newline="") as file:
+        """Write ``last.safetensors`` (averaged weights, to use), ``curves.csv`` and ``state.safetensors`` (to resume).
+
+        Each appears whole or not at all; the state comes last, so that what it resumes from is there.
+        """
+        save_weights(self.averaged(), self.folder / "last.safetensors", self.notes())
+        with atomic_path(self.folder / "curves.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, CURVES)
             writer.writeheader()
             writer.writerows(self.curves)
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"average/{name}": value for name, value in self.average.items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{index}/{name}": value for name, value in moments.items()}
+        metadata = {"iteration": str(self.iteration), "config": json.dumps(asdict(self.config))}
+        with atomic_path(self.folder / "state.safetensors") as path:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata)
+
+    def averaged(self) -> GIFNet:
+        """A network with the averaged weights."""
+        model = GIFNet(self.model.config)
+        model.load_state_dict(self.average)
+        return model
+
+    def notes(self) -> dict[str, str]:
+        """What the weights' file says of their making."""
+        return {
+            "trained_by": "gifnet",
+            "iterations": str(self.iteration),
+            "recipe": json.dumps(asdict(self.config), sort_keys=True),
+        }
 
     def resume(self) -> bool:
-        """Go on from ``last.pt`` in the run's folder; False where there is none."""
-        path = self.folder / "last.pt"
-        if not os.path.exists(path):
+        """Go on from the run's folder; False where no state lies there.
+
+        Raises CheckpointError when the state is of another recipe, for the result would be of neither.
+        """
+        path = self.folder / "state.safetensors"
+        if not path.exists():
             return False
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average = state["average"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.iteration, self.curves = state["iteration"], state["curves"]
+        with safe_open(path, framework="pt", device=str(self.device)) as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+        if json.loads(metadata["config"]) != json.loads(json.dumps(asdict(self.config))):
+            raise CheckpointError(f"{path}: of another recipe; give the same options to resume it, or another folder")
+        self.model.load_state_dict(_below("model/", tensors))
+        self.average = _below("average/", tensors)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below("optimiser/", tensors).items():
+            index, _, moment = name.partition("/")
+            moments.setdefault(int(index), {})[moment] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        self.iteration = int(metadata["iteration"])
+        with open(self.folder / "curves.csv", newline="", encoding="utf-8") as rows:
+            self.curves = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(rows)]
+        del self.curves[self.iteration :]  # written before a state that was not
         return True
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
