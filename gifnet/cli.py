@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from . import __version__, evaluate
 from .errors import InputError
+from .training import command as train
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,6 +61,10 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("info", help="show versions, device and weights")
     _add_model(command)
     command.set_defaults(run=_info)
+
+    command = commands.add_parser("train", help="train weights on folders of infrared-visible pairs")
+    train.add_arguments(command)
+    command.set_defaults(run=train.run)
 
     command = commands.add_parser("eval", help="measure fused images, or models, on folders of pairs")
     evaluate.add_arguments(command)

@@ -15,8 +15,9 @@ from gifnet.network import GIFNet, GIFNetConfig
 from gifnet.training.data import DataConfig, TrainingData
 from gifnet.training.defocus import DefocusConfig, gaussian_blur, random_defocus, random_region
 from gifnet.training.losses import LossConfig, detail_energy, multi_modal_loss, photography_loss
+from gifnet.training.recipe import Recipe, read_recipe
 from gifnet.training.steps import multi_modal_step, photography_step
-from gifnet.training.trainer import TrainConfig, Trainer
+from gifnet.training.trainer import Trainer
 
 SMALL = GIFNetConfig(growth=4, position_hidden=8)
 CROP = 48
@@ -40,7 +41,7 @@ def seed_of(name: str, i: int) -> int:
 
 def trainer(folders: Path, run: Path, **options: object) -> Trainer:
     run.mkdir(exist_ok=True)
-    config = TrainConfig(iterations=6, warmup=2, data=DataConfig(crop=CROP, batch=2), **options)  # type: ignore[arg-type]
+    config = Recipe(iterations=6, warmup=2, data=DataConfig(crop=CROP, batch=2), **options)  # type: ignore[arg-type]
     data = TrainingData(folders / "ir", folders / "vis", folders / "photos", config.data, config.seed)
     torch.manual_seed(0)
     return Trainer(GIFNet(SMALL), data, config, run, torch.device("cpu"))
@@ -218,3 +219,40 @@ def test_photography_loss_is_the_paper_s_by_default() -> None:
     weighted = photography_loss(fused, sharp, LossConfig(absolute=2.0))
     torch.testing.assert_close(weighted, mse + 2 * (fused - sharp).abs().mean())
     assert photography_loss(sharp, sharp, LossConfig(absolute=1, structure=1)) < 1e-6
+
+
+def test_recipes_are_read_strictly(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text('{"iterations": 7, "data": {"crop": 64}, "defocus": {"blur": [1, 2]}}')
+    recipe = read_recipe(path, ["data.batch=3", "losses.absolute=2"])
+    assert recipe == Recipe(
+        iterations=7,
+        data=DataConfig(crop=64, batch=3),
+        defocus=DefocusConfig(blur=(1.0, 2.0)),
+        losses=LossConfig(absolute=2.0),
+    )
+    assert read_recipe(None) == Recipe()
+    for setting, message in (
+        ("data.crops=3", r"unknown setting data\.crops.*crop"),
+        ("iterations=1.5", "iterations must be a whole number"),
+        ("rate=-1", "rate must be a number, 0 or more"),
+        ("rate=fast", "name=value"),
+        ("rate", "name=value"),
+        ("rate.x=1", "rate must be a number"),
+        ("defocus.blur=[1]", "list of 2"),
+        ("data=3", "object"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_recipe(None, [setting])
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"recipe\.json"):
+        read_recipe(path)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    recipe = Recipe(iterations=1000, rate=1.0, warmup=100, final_rate=0.1)
+    rates = [recipe.rate_at(i) for i in range(1000)]
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) in (99, 100)
+    assert rates[-1] == pytest.approx(0.1, abs=1e-3)

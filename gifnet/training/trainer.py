@@ -2,11 +2,10 @@
 
 import csv
 import json
-import math
 import signal
 import time
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,43 +21,19 @@ from ..checkpoint import save_weights
 from ..errors import CheckpointError
 from ..files import atomic_path
 from ..network import GIFNet
-from .data import Batch, DataConfig, TrainingData
-from .defocus import DefocusConfig, random_defocus
-from .losses import LossConfig
+from .data import Batch, TrainingData
+from .defocus import random_defocus
+from .recipe import Recipe
 from .steps import multi_modal_step, photography_step
 
 SAVE_SECONDS = 45.0  # the most that a killed run loses
 CURVES = ("iteration", "rate", "mm_public", "mm_fusion", "dp_public", "dp_fusion")
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """One run's recipe; saved with its checkpoints and written into the weights' metadata."""
-
-    iterations: int = 5000  # one MM and one DP step each
-    rate: float = 1e-3  # Adam's learning rate at its peak
-    final_rate: float = 0.05  # share of it that the cosine ends at
-    warmup: int = 100  # iterations
-    ema: float = 0.999  # decay of the averaged weights
-    clip: float = 1.0  # largest gradient norm
-    seed: int = 0
-    data: DataConfig = field(default_factory=DataConfig)
-    defocus: DefocusConfig = field(default_factory=DefocusConfig)
-    losses: LossConfig = field(default_factory=LossConfig)
-
-    def rate_at(self, iteration: int) -> float:
-        if iteration < self.warmup:
-            return self.rate * (iteration + 1) / self.warmup
-        done = (iteration - self.warmup) / max(1, self.iterations - self.warmup)
-        return self.rate * (self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * done)))
-
-
 class Trainer:
     """Owns the model, its averaged copy, the optimiser and the run's folder."""
 
-    def __init__(
-        self, model: GIFNet, data: TrainingData, config: TrainConfig, folder: Path, device: torch.device
-    ) -> None:
+    def __init__(self, model: GIFNet, data: TrainingData, config: Recipe, folder: Path, device: torch.device) -> None:
         self.config, self.data, self.folder, self.device = config, data, folder, device
         self.model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}

@@ -1,0 +1,1 @@
+"""Training GIFNet as the paper does: data, the two alternating steps, their losses, and the loop. Extra ``[train]``."""
