@@ -64,7 +64,8 @@ class Fuser:
         luma_b, chroma_b = colour.split(second.pixels.to(first.pixels.device))
         fused = self._run(luma_a, luma_b)
         alpha = first.alpha if first.alpha is not None else second.alpha
-        return first.pack(colour.merge(fused, colour.mix(chroma_a, chroma_b)), alpha)
+        pixels = colour.merge(fused, colour.mix(chroma_a, chroma_b))
+        return first.pack(pixels, None if alpha is None else alpha.to(pixels.device))
 
     @overload
     def enhance(self, x: Kind, strength: float = 1.0) -> Kind: ...

@@ -59,7 +59,7 @@ def read(source: ImageLike, argument: str) -> Picture:
     Raises InputError, naming the file or ``argument``, for whatever is none of that.
     """
     if isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
+        path = os.fsdecode(source)
         return _from_pil(_decode(path, path), path)
     if isinstance(source, bytes):
         name = f"{argument} (bytes)"
@@ -101,30 +101,29 @@ def _decode(file: "str | io.BytesIO", name: str) -> Image.Image:
 
 
 def _from_pil(image: Image.Image, name: str) -> Picture:
-    mode = image.mode
     if 0 in image.size:
         raise InputError(f"{name}: empty image of {image.width}×{image.height} pixels")
     try:
-        if mode == "I" or mode.startswith("I;16"):
-            values = np.asarray(image).astype(np.int64)
-            if values.min() < 0 or values.max() > 65535:
-                raise InputError(
-                    f"{name}: 32-bit integers from {values.min()} to {values.max()}; scale them to 0..65535 first"
-                )
-            array: np.ndarray[Any, Any] = values.astype(np.uint16)
-        elif mode == "F":
-            array = np.asarray(image)
-        elif mode in ("1", "L"):
-            array = np.asarray(image.convert("L"))
-        else:
-            transparent = image.has_transparency_data or mode in ("RGBa", "La")
-            if mode in ("LA", "La"):
-                grey_alpha = np.asarray(image.convert("LA"))
-                pixels, alpha = _planes(grey_alpha[..., :1], name), _planes(grey_alpha[..., 1:], name)
-                return Picture(pixels, alpha, name, partial(_pack_pil, dtype=torch.uint8))
-            array = np.asarray(image.convert("RGBA" if transparent else "RGB"))
-    except (OSError, SyntaxError) as error:  # a lazily opened file that turns out damaged
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:  # opened lazily, and now found damaged or closed
         raise InputError(f"{name}: can't be read as an image ({error})") from error
+    mode = image.mode
+    if mode in ("LA", "La"):
+        grey_alpha = np.asarray(image.convert("LA"))
+        pixels, alpha = _planes(grey_alpha[..., :1], name), _planes(grey_alpha[..., 1:], name)
+        return Picture(pixels, alpha, name, partial(_pack_pil, dtype=torch.uint8))
+    if mode == "I" or mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise InputError(f"{name}: integers from {values.min()} to {values.max()}; scale them to 0..65535 first")
+        array: np.ndarray[Any, Any] = values.astype(np.uint16)
+    elif mode == "F":
+        array = np.asarray(image)
+    elif mode in ("1", "L"):
+        array = np.asarray(image.convert("L"))
+    else:
+        transparent = image.has_transparency_data or mode == "RGBa"
+        array = np.asarray(image.convert("RGBA" if transparent else "RGB"))
     picture = _from_array(array, name)
     return Picture(picture.pixels, picture.alpha, name, partial(_pack_pil, dtype=_torch_dtype(array, name)))
 
@@ -261,4 +260,4 @@ def write(image: Image.Image, path: str | os.PathLike[str]) -> None:
         with atomic_path(path) as temporary:
             image.save(temporary, **WRITABLE[path.suffix.lower()])
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be written ({error}); PNG and TIFF hold every result") from error
+        raise InputError(f"{path}: can't be written ({error}); TIFF holds every result, PNG all but floats") from error

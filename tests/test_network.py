@@ -11,6 +11,7 @@ from torch import Tensor
 from gifnet.network import GIFNet, GIFNetConfig
 from gifnet.network.folded import FoldedGIFNet
 from gifnet.network.padding import reflect_pad
+from gifnet.network.tiled import Moments, TiledGIFNet, tiles
 
 TASKS = ("ivif", "medical", "meif", "mfif", "nir", "remote")
 CROPS = ("crop64", "crop70x101", "crop_1")
@@ -143,3 +144,50 @@ def test_state_dict_holds_parameters_only() -> None:
     assert set(model.state_dict()) == {name for name, _ in model.named_parameters()}
     # The released checkpoint's 839,164 values less its two offset tables of 64·64·2 and two unused λ.
     assert sum(p.numel() for p in model.parameters()) == 839_164 - 2 * 64 * 64 * 2 - 2
+
+
+@pytest.mark.parametrize("keep_bytes", [1 << 40, 0], ids=["kept", "recomputed"])
+@torch.inference_mode()
+def test_tiles_give_the_pixels_of_the_whole(small_network: GIFNet, keep_bytes: int) -> None:
+    folded = FoldedGIFNet(small_network)
+    generator = torch.Generator().manual_seed(4)
+    sizes = [(9, 70), (8, 16), (1, 33), (17, 3), (64, 64), (61, 67), (97, 101), (128, 90), (5, 131), (33, 40)]
+    for height, width in sizes:
+        a, b = torch.rand(2, 2, 1, height, width, generator=generator)
+        a[1] *= 0.2  # statistics are each image's own
+        whole = folded(a, b)
+        for tile in (8, 16, 24, 64):
+            # 1e-5: the statistics are summed in another order, all else is the same arithmetic.
+            assert_within(TiledGIFNet(folded, tile, keep_bytes)(a, b), whole, 1e-5)
+
+
+@torch.inference_mode()
+def test_tiles_of_one_s_own_statistics_would_differ(small_network: GIFNet) -> None:
+    """The network does depend on its surroundings' statistics: what the tiles above get right is not a given."""
+    folded = FoldedGIFNet(small_network)
+    a, b = torch.rand(2, 1, 1, 64, 128, generator=torch.Generator().manual_seed(5))
+    a[..., 64:] *= 0.1
+    whole = folded(a, b)
+    alone = folded(a[..., :64].contiguous(), b[..., :64].contiguous())
+    assert float((whole[..., :32] - alone[..., :32]).abs().max()) > 1e-3
+
+
+def test_tiles_cover_the_padded_image_once() -> None:
+    for height, width, size in ((1, 1, 8), (70, 101, 64), (64, 64, 16)):
+        count = torch.zeros(height + -height % 4, width + -width % 4)
+        for tile in tiles(height, width, size):
+            tile.crop(count, 0).add_(1)
+        assert bool((count == 1).all())
+    with pytest.raises(ValueError, match="multiples of the window"):
+        TiledGIFNet(FoldedGIFNet(random_network(growth=4, position_hidden=8)), tile=20)
+
+
+def test_moments_merge_to_those_of_all_values() -> None:
+    values = torch.randn(2, 3, 40, 30, generator=torch.Generator().manual_seed(6)) * 3 + 100
+    moments = Moments()
+    for tile in tiles(40, 30, 16):
+        moments.add(tile.crop(values, 0)[..., :, : 30 - tile.left])
+    mean, deviation = moments.statistics(torch.device("cpu"))
+    flat = values.double().flatten(1).numpy()
+    np.testing.assert_allclose(mean[:, 0], flat.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(deviation[:, 0], np.sqrt(flat.var(axis=1) + 1e-5), rtol=1e-6)

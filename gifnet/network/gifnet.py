@@ -36,10 +36,11 @@ class GIFNet(nn.Module):
         return fused
 
     def inference_form(self, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """The same network without dead work, folded, computing in ``dtype``; shares no memory with this one."""
-        from .folded import FoldedGIFNet  # built from this module, which it therefore imports
+        """The same network without dead work, folded, in tiles, computing in ``dtype``; shares no memory with this."""
+        from .folded import FoldedGIFNet  # both are built on this module, and so can't be imported before it
+        from .tiled import TiledGIFNet
 
-        return FoldedGIFNet(self).to_dtype(dtype)
+        return TiledGIFNet(FoldedGIFNet(self).to_dtype(dtype))
 
 
 def check_planes(a: Tensor, b: Tensor) -> None:
