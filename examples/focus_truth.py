@@ -2,10 +2,11 @@
 
     python examples/focus_truth.py PHOTOS [--model MODEL ...] [--count 24]
 
-PHOTOS is a folder of photographs that no model was trained on. From the luminance of each, cropped to at most 384 pixels
-a side, a random region and its complement are blurred in turn (Gaussian, deviations of 1 to 5 pixels; regions as in
-``gifnet.training.defocus``). The table gives the mean PSNR and SSIM of the fused image against the photograph, beside
-the mean of the two inputs; and for ``enhance`` those of the photograph mildly blurred (deviation 0.8), beside its input.
+PHOTOS is a folder of photographs that no model was trained on. From the luminance of each, cropped to at most 384
+pixels a side, a random region and its complement are blurred in turn (Gaussian, deviations of 1 to 5 pixels; regions as
+in ``gifnet.training.defocus``). The table gives the mean PSNR and SSIM of the fused image against the photograph,
+beside the mean of the two inputs; and for ``enhance`` those of the photograph mildly blurred (deviation 0.8), beside
+its input.
 """
 
 import argparse

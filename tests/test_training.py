@@ -14,9 +14,9 @@ from gifnet.errors import CheckpointError
 from gifnet.network import GIFNet, GIFNetConfig
 from gifnet.training.data import DataConfig, TrainingData
 from gifnet.training.defocus import DefocusConfig, gaussian_blur, random_defocus, random_region
-from gifnet.training.losses import LossConfig, detail_energy, multi_modal_loss, photography_loss
+from gifnet.training.losses import LossConfig, detail_energy, detail_loss, multi_modal_loss, photography_loss
 from gifnet.training.recipe import Recipe, read_recipe
-from gifnet.training.steps import multi_modal_step, photography_step
+from gifnet.training.steps import Planes, multi_modal_step, photography_step
 from gifnet.training.trainer import Trainer
 
 SMALL = GIFNetConfig(growth=4, position_hidden=8)
@@ -57,11 +57,10 @@ def test_a_step_moves_its_own_branch_and_the_shared_parts_only(main: str) -> Non
     model = GIFNet(SMALL).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    infrared, visible, near, far, sharp = planes(5)
     if main == "mm":
-        losses = multi_modal_step(model, infrared, visible, near, far, LossConfig())
+        losses = multi_modal_step(model, Planes(*planes(5)), torch.tensor([False, False]), LossConfig())
     else:
-        losses = photography_step(model, infrared, visible, near, far, sharp, LossConfig())
+        losses = photography_step(model, Planes(*planes(5)), LossConfig())
     losses.total.backward()
     gradients = {name for name, value in model.named_parameters() if value.grad is not None}
     optimiser.step()
@@ -79,15 +78,15 @@ def test_a_step_moves_its_own_branch_and_the_shared_parts_only(main: str) -> Non
 def test_the_auxiliary_pair_matters_and_gets_no_gradient() -> None:
     torch.manual_seed(0)
     model = GIFNet(SMALL).train()
-    infrared, visible, near, far, sharp = planes(5)
-    near.requires_grad_()
-    infrared.requires_grad_()
-    losses = photography_step(model, infrared, visible, near, far, sharp, LossConfig())
+    images = Planes(*planes(5))
+    images.near.requires_grad_()
+    images.infrared.requires_grad_()
+    losses = photography_step(model, images, LossConfig())
     losses.total.backward()
-    assert near.grad is not None
-    assert near.grad.abs().sum() > 0
-    assert infrared.grad is None
-    other = photography_step(model, 1 - infrared, visible, near, far, sharp, LossConfig())
+    assert images.near.grad is not None
+    assert images.near.grad.abs().sum() > 0
+    assert images.infrared.grad is None
+    other = photography_step(model, images._replace(infrared=1 - images.infrared), LossConfig())
     assert other.fusion.item() != losses.fusion.item()
 
 
@@ -208,8 +207,30 @@ def test_detail_energy_and_its_weights() -> None:
     # Halving contrast halves the root mean square: log 2 less.
     torch.testing.assert_close(detail_energy(noisy) - detail_energy(noisy / 2), torch.tensor([2.0]).log())
     # A source without detail hardly weighs: fusing to the other one costs almost nothing.
-    assert multi_modal_loss(noisy, noisy, flat) < 0.01 * multi_modal_loss(flat, noisy, flat)
-    assert float(multi_modal_loss(noisy, noisy, noisy)) == 0
+    paper = LossConfig()
+    assert multi_modal_loss(noisy, noisy, flat, paper) < 0.01 * multi_modal_loss(flat, noisy, flat, paper)
+    assert float(multi_modal_loss(noisy, noisy, noisy, paper)) == 0
+
+
+def test_detail_loss_asks_for_the_steeper_gradient() -> None:
+    ramp = torch.linspace(0, 1, 32).expand(1, 1, 32, 32)
+    assert float(detail_loss(ramp, ramp / 2, ramp)) < 1e-7
+    assert float(detail_loss(1 - ramp, ramp, 1 - ramp * 2)) > 0
+    # A ramp of 1/31 a pixel against none: half of the two components differ by that.
+    torch.testing.assert_close(detail_loss(torch.zeros_like(ramp), ramp, 0 * ramp), torch.tensor(0.5 / 31))
+
+
+def test_mixed_pairs_are_fused_to_the_sharp_image() -> None:
+    torch.manual_seed(0)
+    model = GIFNet(SMALL).train()
+    images, config = Planes(*planes(5)), LossConfig()
+    nothing, everything = torch.tensor([False, False]), torch.tensor([True, True])
+    all_mixed = multi_modal_step(model, images, everything, config)
+    changed = multi_modal_step(model, images._replace(infrared=images.visible), everything, config)
+    assert all_mixed.fusion.item() == changed.fusion.item(), "infrared-visible pairs play no part"
+    assert all_mixed.fusion.item() != multi_modal_step(model, images, nothing, config).fusion.item()
+    half = multi_modal_step(model, images, torch.tensor([True, False]), config)
+    assert torch.isfinite(half.total)
 
 
 def test_photography_loss_is_the_paper_s_by_default() -> None:

@@ -19,6 +19,7 @@ class LossConfig:
     """
 
     multi_modal: float = 1.0
+    detail: float = 0.0  # of ``detail_loss`` beside the multi-modal step's MSE, whose optimum halves either's contrast
     photography: float = 1.0
     absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
     structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
@@ -53,11 +54,28 @@ def detail_energy(plane: Tensor) -> Tensor:
     return 0.5 * torch.stack(energies).mean(dim=0).clamp(min=1e-8).log()
 
 
-def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
-    """w_ir·MSE(fused, ir) + w_vis·MSE(fused, vis), the weights a softmax of φ per pair; all (B, 1, H, W)."""
+def gradients(plane: Tensor) -> Tensor:
+    """Sobel's derivatives along x and y, per pixel's step: (B, 1, H, W) to (B, 2, H - 2, W - 2)."""
+    across = plane.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+    return F.conv2d(plane, torch.stack([across, across.T])[:, None])
+
+
+def detail_loss(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Mean absolute difference of the fused gradient from that of the source which has the steeper one, per pixel."""
+    of_first, of_second = gradients(first), gradients(second)
+    steeper = of_first.square().sum(dim=1, keepdim=True) > of_second.square().sum(dim=1, keepdim=True)
+    return F.l1_loss(gradients(fused), torch.where(steeper, of_first, of_second))
+
+
+def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor, config: LossConfig) -> Tensor:
+    """w_ir·MSE(fused, ir) + w_vis·MSE(fused, vis), the weights a softmax of φ per pair; all (B, 1, H, W).
+
+    With the configured share of ``detail_loss``.
+    """
     weights = torch.stack([detail_energy(infrared), detail_energy(visible)]).softmax(dim=0)
     errors = torch.stack([(fused - source).square().mean(dim=(1, 2, 3)) for source in (infrared, visible)])
-    return (weights * errors).sum(dim=0).mean()
+    loss = (weights * errors).sum(dim=0).mean()
+    return loss + config.detail * detail_loss(fused, infrared, visible) if config.detail else loss
 
 
 def photography_loss(fused: Tensor, sharp: Tensor, config: LossConfig) -> Tensor:

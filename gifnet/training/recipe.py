@@ -23,6 +23,7 @@ class Recipe:
     warmup: int = 100  # iterations
     ema: float = 0.999  # decay of the averaged weights
     clip: float = 1.0  # largest gradient norm
+    mixed_share: float = 0.0  # of the MM step's pairs that are near- and far-focused ones, so that MM can do those too
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     defocus: DefocusConfig = field(default_factory=DefocusConfig)

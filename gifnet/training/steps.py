@@ -1,6 +1,7 @@
 """The two alternating steps: each trains the shared parts and its own task's branch as the main one."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,9 +10,19 @@ from ..network import Branch, GIFNet
 from .losses import LossConfig, multi_modal_loss, photography_loss, public_loss
 
 
+class Planes(NamedTuple):
+    """An iteration's images, (B, 1, H, W) in [0, 1]; ``near`` and ``far`` were made from ``sharp``."""
+
+    infrared: Tensor
+    visible: Tensor
+    near: Tensor
+    far: Tensor
+    sharp: Tensor
+
+
 @dataclass(frozen=True)
 class StepLosses:
-    """Scalars of one step: L_pub of REC's output, the fused plane's own loss, and their weighted sum."""
+    """Scalars of one step: L_pub of REC's output, the fused plane's own weighted loss, and their sum."""
 
     public: Tensor
     fusion: Tensor
@@ -32,19 +43,31 @@ def run_networks(
     return model.decoder(shared, gated).float(), model.reconstruction(shared).float()
 
 
-def multi_modal_step(
-    model: GIFNet, infrared: Tensor, visible: Tensor, near: Tensor, far: Tensor, config: LossConfig
-) -> StepLosses:
-    """MM main on (ir, vis), DP auxiliary on (nf, ff)."""
-    fused, reconstructed = run_networks(model, (infrared, visible), (near, far), "mm")
-    public, fusion = public_loss(reconstructed, visible), multi_modal_loss(fused, infrared, visible)
-    return StepLosses(public, fusion, public + config.multi_modal * fusion)
+def multi_modal_step(model: GIFNet, planes: Planes, mixed: Tensor, config: LossConfig) -> StepLosses:
+    """MM main on (ir, vis), DP auxiliary on (nf, ff).
+
+    ``mixed`` (B,), boolean, says which of the pairs are near- and far-focused ones instead, fused to ``sharp``: that
+    makes MM a main branch for every task. The paper has none.
+    """
+    infrared, visible, near, far, sharp = planes
+    chosen = mixed[:, None, None, None]
+    pair = torch.where(chosen, near, infrared), torch.where(chosen, far, visible)
+    fused, reconstructed = run_networks(model, pair, (near, far), "mm")
+    public = public_loss(reconstructed, torch.where(chosen, sharp, visible))
+    fusion = public.new_zeros(())
+    if not mixed.all():
+        modal = multi_modal_loss(fused[~mixed], infrared[~mixed], visible[~mixed], config)
+        fusion = fusion + config.multi_modal * modal * (~mixed).float().mean()
+    if mixed.any():
+        fusion = (
+            fusion + config.photography * photography_loss(fused[mixed], sharp[mixed], config) * mixed.float().mean()
+        )
+    return StepLosses(public, fusion, public + fusion)
 
 
-def photography_step(
-    model: GIFNet, infrared: Tensor, visible: Tensor, near: Tensor, far: Tensor, sharp: Tensor, config: LossConfig
-) -> StepLosses:
-    """DP main on (nf, ff), MM auxiliary on (ir, vis); ``sharp`` is what ``near`` and ``far`` were made from."""
+def photography_step(model: GIFNet, planes: Planes, config: LossConfig) -> StepLosses:
+    """DP main on (nf, ff), MM auxiliary on (ir, vis)."""
+    infrared, visible, near, far, sharp = planes
     fused, reconstructed = run_networks(model, (near, far), (infrared, visible), "dp")
-    public, fusion = public_loss(reconstructed, sharp), photography_loss(fused, sharp, config)
-    return StepLosses(public, fusion, public + config.photography * fusion)
+    public, fusion = public_loss(reconstructed, sharp), config.photography * photography_loss(fused, sharp, config)
+    return StepLosses(public, fusion, public + fusion)

@@ -24,7 +24,7 @@ from ..network import GIFNet
 from .data import Batch, TrainingData
 from .defocus import random_defocus
 from .recipe import Recipe
-from .steps import multi_modal_step, photography_step
+from .steps import Planes, multi_modal_step, photography_step
 
 SAVE_SECONDS = 45.0  # the most that a killed run loses
 CURVES = ("iteration", "rate", "mm_public", "mm_fusion", "dp_public", "dp_fusion")
@@ -46,7 +46,8 @@ class Trainer:
         rng = np.random.default_rng((self.config.seed, self.iteration, 1))
         infrared, visible, photo = (plane.to(self.device, non_blocking=True) for plane in batch)
         near, far = random_defocus(photo, self.config.defocus, rng)
-        near, far = self._noisy(near, rng), self._noisy(far, rng)
+        planes = Planes(infrared, visible, self._noisy(near, rng), self._noisy(far, rng), photo)
+        mixed = torch.from_numpy(rng.random(len(photo)) < self.config.mixed_share).to(self.device)
         rate = self.config.rate_at(self.iteration)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -55,9 +56,9 @@ class Trainer:
             self.optimiser.zero_grad(set_to_none=True)
             with self._autocast():
                 if name == "mm":
-                    losses = multi_modal_step(self.model, infrared, visible, near, far, self.config.losses)
+                    losses = multi_modal_step(self.model, planes, mixed, self.config.losses)
                 else:
-                    losses = photography_step(self.model, infrared, visible, near, far, photo, self.config.losses)
+                    losses = photography_step(self.model, planes, self.config.losses)
             losses.total.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
             self.optimiser.step()
