@@ -254,6 +254,15 @@ def test_bfloat16_on_request_is_close() -> None:
     assert difference.mean() <= 1
 
 
+def test_float16_stays_within_a_level() -> None:
+    """What ``auto`` takes on CUDA, in the same arithmetic on the CPU."""
+    a, b = (np.asarray(Image.open(EXAMPLES / f"focus_{letter}.jpg").convert("L"))[100:228, 200:328] for letter in "ab")
+    reference, half = (
+        gifnet.load(device="cpu", dtype=dtype).fuse(a / 255, b / 255) for dtype in ("float32", "float16")
+    )
+    assert np.abs(reference - half).max() * 255 <= 1
+
+
 def test_threads_give_what_one_gives(fuser: Fuser) -> None:
     pairs = [(photo(seed=i), photo(seed=i + 50)) for i in range(8)]
     alone = [fuser.fuse(*pair) for pair in pairs]
