@@ -14,6 +14,7 @@ from gifnet.errors import CheckpointError
 from gifnet.network import GIFNet, GIFNetConfig
 from gifnet.training.data import DataConfig, TrainingData
 from gifnet.training.defocus import DefocusConfig, gaussian_blur, random_defocus, random_region
+from gifnet.training.degradation import DegradationConfig, degrade, jpeg
 from gifnet.training.losses import LossConfig, detail_energy, detail_loss, multi_modal_loss, photography_loss
 from gifnet.training.recipe import Recipe, read_recipe
 from gifnet.training.steps import Planes, multi_modal_step, photography_step
@@ -179,6 +180,21 @@ def test_every_pixel_is_sharp_in_one_of_both() -> None:
     nearest = torch.minimum((near - sharp).abs(), (far - sharp).abs())
     assert float((nearest < 0.05).float().mean()) > 0.97
     assert float((near - sharp).abs().mean()) > 0.02
+
+
+def test_degradation_is_drawn_per_image_and_leaves_the_rest() -> None:
+    clean = torch.from_numpy(photo(48, 64, 0).astype(np.float32) / 255).expand(6, 1, 48, 64).clone()
+    untouched = degrade(clean, DegradationConfig(noise_share=0, jpeg_share=0), np.random.default_rng(0))
+    assert torch.equal(untouched, clean)
+    noisy = degrade(clean, DegradationConfig(noise_share=1, noise=0.05, jpeg_share=0), np.random.default_rng(0))
+    assert 0.001 < float((noisy - clean).std()) < 0.05
+    config = DegradationConfig(noise_share=0, jpeg_share=0.5, jpeg_quality=(10, 10))
+    coded = degrade(clean, config, np.random.default_rng(0))
+    changed = [not torch.equal(one, other) for one, other in zip(coded, clean, strict=True)]
+    assert any(changed)
+    assert not all(changed)
+    errors = [float((jpeg(clean[0, 0], quality) - clean[0, 0]).abs().mean()) for quality in (10, 50, 95)]
+    assert errors == sorted(errors, reverse=True)
 
 
 def test_gaussian_blur_is_scipys() -> None:

@@ -30,8 +30,6 @@ class DataConfig:
     photo_share: float = 0.5  # of the digital-photography crops, from photographs; the rest is the visible crop itself
     tone_share: float = 0.3  # crops whose tone curve is changed (gamma, contrast, brightness)
     invert_share: float = 0.1
-    noise_share: float = 0.1  # near- and far-focused crops with noise
-    noise: float = 0.02  # its largest deviation
     half_share: float = 0.25  # crops taken from the half-size image
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import InputError
 from .data import DataConfig
 from .defocus import DefocusConfig
+from .degradation import DegradationConfig
 from .losses import LossConfig
 
 
@@ -27,6 +28,7 @@ class Recipe:
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     defocus: DefocusConfig = field(default_factory=DefocusConfig)
+    degradation: DegradationConfig = field(default_factory=DegradationConfig)
     losses: LossConfig = field(default_factory=LossConfig)
 
     def rate_at(self, iteration: int) -> float:

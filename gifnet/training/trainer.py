@@ -23,6 +23,7 @@ from ..files import atomic_path
 from ..network import GIFNet
 from .data import Batch, TrainingData
 from .defocus import random_defocus
+from .degradation import degrade
 from .recipe import Recipe
 from .steps import Planes, multi_modal_step, photography_step
 
@@ -46,7 +47,8 @@ class Trainer:
         rng = np.random.default_rng((self.config.seed, self.iteration, 1))
         infrared, visible, photo = (plane.to(self.device, non_blocking=True) for plane in batch)
         near, far = random_defocus(photo, self.config.defocus, rng)
-        planes = Planes(infrared, visible, self._noisy(near, rng), self._noisy(far, rng), photo)
+        near, far = (degrade(plane, self.config.degradation, rng) for plane in (near, far))
+        planes = Planes(infrared, visible, near, far, photo)
         mixed = torch.from_numpy(rng.random(len(photo)) < self.config.mixed_share).to(self.device)
         rate = self.config.rate_at(self.iteration)
         for group in self.optimiser.param_groups:
@@ -70,12 +72,6 @@ class Trainer:
                 self.average[name].lerp_(value, 1 - decay)
         self.iteration += 1
         return row
-
-    def _noisy(self, plane: Tensor, rng: np.random.Generator) -> Tensor:
-        data = self.config.data
-        deviation = (rng.random(len(plane)) < data.noise_share) * rng.uniform(0, data.noise, size=len(plane))
-        noise = rng.standard_normal(tuple(plane.shape)) * deviation[:, None, None, None]
-        return (plane + torch.from_numpy(noise).to(plane)).clamp(0, 1)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
