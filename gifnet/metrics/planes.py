@@ -1,0 +1,56 @@
+"""What the metrics take: luminance planes, checked and brought to the 0..255 scale; and the library some come from."""
+
+from importlib import import_module
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+PEAK = 255.0  # the scale on which the field's figures are computed
+ROUNDING = 1e-4  # how far outside [0, 1] a plane may stray
+
+
+def checked(*planes: Tensor, smallest: int = 1) -> list[Tensor]:
+    """The planes (B, 1, H, W) of [0, 1] in float32, or float64 if they are that; fused first, then the sources.
+
+    Raises InputError for another rank or number of channels, for sizes or devices that differ, integers, values
+    outside [0, 1] or not finite, and sides shorter than ``smallest``.
+    """
+    names = ("fused", "a", "b")
+    shape, device = planes[0].shape, planes[0].device
+    for name, plane in zip(names, planes, strict=False):
+        if plane.ndim != 4 or plane.shape[1] != 1 or plane.numel() == 0:
+            raise InputError(f"{name} has shape {tuple(plane.shape)}; give luminance planes (B, 1, H, W)")
+        if plane.shape != shape or plane.device != device:
+            raise InputError(
+                f"{name} is {tuple(plane.shape)} on {plane.device} but fused is {tuple(shape)} on {device}; "
+                "give planes of one shape on one device"
+            )
+        if not plane.is_floating_point():
+            raise InputError(f"{name} is {plane.dtype}; give floating point in [0, 1] (divide uint8 by 255)")
+        low, high = (float(limit) for limit in plane.aminmax())
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN fails too
+            raise InputError(f"{name} has values from {low:g} to {high:g}; they must lie in [0, 1]")
+    check_size(shape[-2], shape[-1], smallest)
+    return [plane.to(torch.promote_types(plane.dtype, torch.float32)) for plane in planes]
+
+
+def levels(*planes: Tensor, smallest: int = 1) -> list[Tensor]:
+    """As ``checked``, on the 0..255 scale, not rounded."""
+    return [plane * PEAK for plane in checked(*planes, smallest=smallest)]
+
+
+def check_size(height: int, width: int, smallest: int) -> None:
+    """Raises InputError where an image is too small for a metric's windows."""
+    if min(height, width) < smallest:
+        raise InputError(f"images of {width}×{height} pixels are too small: this metric needs {smallest} a side")
+
+
+def image_functions() -> ModuleType:
+    """``torchmetrics.functional.image``; an ImportError that says what to install where it is missing."""
+    try:
+        return import_module("torchmetrics.functional.image")
+    except ImportError as error:
+        raise ImportError("this metric needs torchmetrics: pip install 'gifnet[metrics]'") from error
