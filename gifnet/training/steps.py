@@ -40,7 +40,11 @@ def run_networks(
     with torch.no_grad():
         auxiliary = model.encoder(torch.cat(other_pair, dim=1))
     gated = model.cfgm(shared, auxiliary, main)
-    return model.decoder(shared, gated).float(), model.reconstruction(shared).float()
+    # In bfloat16 the decoder's activations, tens in size, are too coarse for a level of 255: it then learns a mapping
+    # with kinks, which show as specks.
+    with torch.autocast(shared.device.type, enabled=False):
+        fused = model.decoder(shared.float(), gated.float())
+    return fused, model.reconstruction(shared).float()
 
 
 def multi_modal_step(model: GIFNet, planes: Planes, mixed: Tensor, config: LossConfig) -> StepLosses:
