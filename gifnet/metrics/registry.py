@@ -54,7 +54,7 @@ _TABLE = (
         "Σ sqrt((dx² + dy²) / 2) / ((H - 1)(W - 1))",
         "Cui et al., 2015",
         "central differences, one-sided at the border, as the toolboxes have it; forward ones are the formula as "
-        "printed and on photographs 10 to 30 % larger (`differences='forward'`); 0..255 scale",
+        "printed and on photographs 10 to 35 % larger (`differences='forward'`); 0..255 scale",
         smallest=2,
     ),
     Metric(
@@ -115,7 +115,8 @@ _TABLE = (
         True,
         "r(F - B, A) + r(F - A, B)",
         "Aslantas and Bendes, 2015",
-        "signed differences (8-bit arithmetic that stops at 0 gives other values); with a constant difference 0",
+        "signed differences (`saturating=True` makes negative ones 0, as subtracting 8-bit images does); with a "
+        "constant difference 0",
     ),
     Metric(
         "PSNR",

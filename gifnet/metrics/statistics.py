@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .planes import levels
+from .planes import PEAK, levels
 
 BINS = 256
 
@@ -47,14 +47,16 @@ def correlation_coefficient(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return (_correlation(fused, a) + _correlation(fused, b)) / 2
 
 
-def sum_of_difference_correlations(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def sum_of_difference_correlations(fused: Tensor, a: Tensor, b: Tensor, saturating: bool = False) -> Tensor:
     """SCD: ``r(F - B, A) + r(F - A, B)``, what F adds to either source against the other; -2 to 2, higher is better.
 
-    All (B, 1, H, W) in [0, 1]. Returns (B,). Differences are signed. A correlation with a constant, 0/0, counts as 0:
-    an F equal to B has gained nothing of A. Aslantas and Bendes, 2015.
+    All (B, 1, H, W) in [0, 1]. Returns (B,). Differences are signed; ``saturating`` makes negative ones 0, as the
+    subtraction of 8-bit images does. A correlation with a constant, 0/0, counts as 0: an F equal to B has gained
+    nothing of A. Aslantas and Bendes, 2015.
     """
     fused, a, b = levels(fused, a, b)
-    return _correlation(fused - b, a) + _correlation(fused - a, b)
+    least = 0 if saturating else -PEAK
+    return _correlation((fused - b).clamp(min=least), a) + _correlation((fused - a).clamp(min=least), b)
 
 
 def _correlation(x: Tensor, y: Tensor) -> Tensor:
