@@ -20,6 +20,11 @@ class ConvDecoder(nn.Sequential):
             ReflectConv2d(16, 1, 3),
             nn.Tanh(),
         )
+        # He initialisation: with torch's smaller default most of the last units died in training.
+        for layer in self:
+            if isinstance(layer, ReflectConv2d):
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
 
 class GlobalDecoder(nn.Module):
