@@ -360,7 +360,9 @@ def test_plot(example: Evaluation, tmp_path: Path) -> None:
     with Image.open(tmp_path / "plot.png") as image:
         assert image.format == "PNG"
         assert min(image.size) > 200
-        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 10, "bars of two colours and text, not a blank"
+        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 10, (
+            "bars of two colours and text, not a blank"
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
 
 
