@@ -461,5 +461,5 @@ def run(args: argparse.Namespace) -> int:
     if args.plot and evaluation.scores:
         evaluation.plot(args.plot)
     encoding = sys.stdout.encoding or "utf-8"
-    print(evaluation.table().encode(encoding, "replace").decode(encoding), end="")
+    sys.stdout.write(evaluation.table().encode(encoding, "replace").decode(encoding))
     return 1 if evaluation.failures or not evaluation.scores else 0
