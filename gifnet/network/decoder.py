@@ -20,7 +20,7 @@ class ConvDecoder(nn.Sequential):
             ReflectConv2d(16, 1, 3),
             nn.Tanh(),
         )
-        # He initialisation: with torch's smaller default most of the last units died in training.
+        # He initialisation keeps the signal's size through the ReLUs, which torch's smaller default does not.
         for layer in self:
             if isinstance(layer, ReflectConv2d):
                 nn.init.kaiming_normal_(layer.weight)
