@@ -8,10 +8,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gifnet.network import GIFNet, GIFNetConfig
-from gifnet.network.folded import FoldedGIFNet
+from gifnet.errors import InputError
+from gifnet.network import Branch, GIFNet, GIFNetConfig
+from gifnet.network.folded import FoldedGIFNet, Moments
 from gifnet.network.padding import reflect_pad
-from gifnet.network.tiled import Moments, TiledGIFNet, tiles
+from gifnet.network.plan import LADDER, Plan, make_plan
+from gifnet.network.regions import SHORTEST, Region, Sides, cut, padded
+from gifnet.network.tiled import WHOLE, TiledGIFNet
 
 TASKS = ("ivif", "medical", "meif", "mfif", "nir", "remote")
 CROPS = ("crop64", "crop70x101", "crop_1")
@@ -29,15 +32,20 @@ def assert_within(actual: Tensor, expected: Tensor, tolerance: float) -> None:
     assert float((actual - expected).abs().max()) <= tolerance, errors(actual, expected)
 
 
+def in_one_piece(plain: GIFNet, main: Branch | None = None) -> TiledGIFNet:
+    """The inference form without any cutting."""
+    return TiledGIFNet(FoldedGIFNet(plain, main), chunk=WHOLE)
+
+
 @pytest.fixture(scope="module")
-def folded(official: GIFNet) -> dict[str, FoldedGIFNet]:
-    return {"dp": FoldedGIFNet(official, "dp"), "mm": FoldedGIFNet(official, "mm")}
+def folded(official: GIFNet) -> dict[str, TiledGIFNet]:
+    return {"dp": in_one_piece(official, "dp"), "mm": in_one_piece(official, "mm")}
 
 
 @pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize("task", TASKS)
 @torch.inference_mode()
-def test_golden_crops(official: GIFNet, folded: dict[str, FoldedGIFNet], task: str, crop: str) -> None:
+def test_golden_crops(official: GIFNet, folded: dict[str, TiledGIFNet], task: str, crop: str) -> None:
     golden = load_file(shared_file(f"reference/golden/{task}_{crop}.safetensors"))
     a, b = golden["a"], golden["b"]
     shared = official.encoder(torch.cat([a, b], dim=1))
@@ -63,7 +71,7 @@ def test_golden_whole_images_in_tiles(official: GIFNet, task: str) -> None:
         torch.from_numpy(np.asarray(Image.open(shared_file(f"reference/golden/{task}_{name}.png"))).astype(np.float32))
         for name in ("a", "b", "full_y16")
     )
-    fused = official.inference_form()(a[None, None] / 255, b[None, None] / 255)
+    fused = official.inference_form()(a[None, None] / 255, b[None, None] / 255, Plan(256, LADDER[0], 0))
     # 2e-5: half of a 16-bit step, 7.6e-6, is lost in the stored image already.
     assert_within(fused[0, 0], expected / 65535, 2e-5)
 
@@ -72,7 +80,7 @@ def test_golden_whole_images_in_tiles(official: GIFNet, task: str) -> None:
 @torch.inference_mode()
 def test_folded_form_equals_plain_at_every_side_from_1_to_20(main: str) -> None:
     plain = random_network(1)
-    folded = FoldedGIFNet(plain, main)  # type: ignore[arg-type]
+    folded = in_one_piece(plain, main)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(2)
     for height in range(1, 21):
         for width in {1, 21 - height, int(torch.randint(1, 21, (), generator=generator))}:
@@ -146,25 +154,83 @@ def test_state_dict_holds_parameters_only() -> None:
     assert sum(p.numel() for p in model.parameters()) == 839_164 - 2 * 64 * 64 * 2 - 2
 
 
-@pytest.mark.parametrize("keep_bytes", [1 << 40, 0], ids=["kept", "recomputed"])
+SIZES = [(9, 70), (8, 16), (1, 33), (17, 3), (64, 64), (61, 67), (97, 101), (128, 90), (5, 131), (79, 80)]
+
+
+@pytest.mark.parametrize("keep", LADDER, ids=lambda keep: "+".join(keep) or "nothing")
 @torch.inference_mode()
-def test_tiles_give_the_pixels_of_the_whole(small_network: GIFNet, keep_bytes: int) -> None:
+def test_tiles_give_the_pixels_of_the_whole(small_network: GIFNet, keep: tuple[str, ...]) -> None:
     folded = FoldedGIFNet(small_network)
     generator = torch.Generator().manual_seed(4)
-    sizes = [(9, 70), (8, 16), (1, 33), (17, 3), (64, 64), (61, 67), (97, 101), (128, 90), (5, 131), (33, 40)]
-    for height, width in sizes:
+    for height, width in SIZES:
         a, b = torch.rand(2, 2, 1, height, width, generator=generator)
         a[1] *= 0.2  # statistics are each image's own
-        whole = folded(a, b)
-        for tile in (8, 16, 24, 64):
+        whole = TiledGIFNet(folded, chunk=WHOLE)(a, b)
+        for tile, chunk in ((16, 40), (24, 16), (64, 24)):
             # 1e-5: the statistics are summed in another order, all else is the same arithmetic.
-            assert_within(TiledGIFNet(folded, tile, keep_bytes)(a, b), whole, 1e-5)
+            assert_within(TiledGIFNet(folded, chunk)(a, b, Plan(tile, keep, 0)), whole, 1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 20])
+@torch.inference_mode()
+def test_any_number_of_threads_gives_the_same_pixels(small_network: GIFNet, threads: int) -> None:
+    form = TiledGIFNet(FoldedGIFNet(small_network), chunk=16)
+    a, b = torch.rand(2, 1, 1, 70, 90, generator=torch.Generator().manual_seed(9))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        fused = form(a, b)
+        assert torch.get_num_threads() == threads  # the workers' own settings have not spread
+        # 1e-6: with other numbers of threads, torch may sum in another order.
+        assert_within(fused, in_one_piece(small_network)(a, b), 1e-6)
+        assert torch.equal(fused, form(a, b))  # but it is the same every time
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def test_every_step_is_reported_and_what_it_raises_ends_the_run(small_network: GIFNet) -> None:
+    form = TiledGIFNet(FoldedGIFNet(small_network))
+    a, b = torch.rand(2, 2, 1, 100, 70, generator=torch.Generator().manual_seed(9))
+    steps: list[tuple[int, int]] = []
+    form(a, b, Plan(64, (), 0), lambda done, total: steps.append((done, total)))
+    assert steps == [(done, 12) for done in range(1, 13)]  # two images, three passes, two tiles
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        form(a, b, None, stop)
+
+
+@torch.inference_mode()
+def test_planes_are_read_and_the_result_written_by_regions(small_network: GIFNet) -> None:
+    form = TiledGIFNet(FoldedGIFNet(small_network))
+    a, b = torch.rand(2, 1, 1, 150, 201, generator=torch.Generator().manual_seed(11))
+    whole = Region(0, 150, 0, 201)
+    largest = 0
+    written = torch.zeros(1, 1, 150, 201)
+    fused = torch.zeros(1, 1, 150, 201)
+
+    def source(region: Region) -> Tensor:
+        nonlocal largest
+        largest = max(largest, *region.shape)
+        return torch.cat([region.of(a, whole), region.of(b, whole)], dim=1)
+
+    def sink(region: Region, values: Tensor) -> None:
+        region.of(written, whole).add_(1)
+        region.of(fused, whole).copy_(values)
+
+    form.run(source, sink, 150, 201, Plan(64, (), 0))
+    assert bool((written == 1).all())
+    assert largest <= 64 + SHORTEST + 2 * 22
+    assert_within(fused, form(a, b), 1e-5)
 
 
 @torch.inference_mode()
 def test_tiles_of_one_s_own_statistics_would_differ(small_network: GIFNet) -> None:
     """The network does depend on its surroundings' statistics: what the tiles above get right is not a given."""
-    folded = FoldedGIFNet(small_network)
+    folded = in_one_piece(small_network)
     a, b = torch.rand(2, 1, 1, 64, 128, generator=torch.Generator().manual_seed(5))
     a[..., 64:] *= 0.1
     whole = folded(a, b)
@@ -172,22 +238,55 @@ def test_tiles_of_one_s_own_statistics_would_differ(small_network: GIFNet) -> No
     assert float((whole[..., :32] - alone[..., :32]).abs().max()) > 1e-3
 
 
-def test_tiles_cover_the_padded_image_once() -> None:
-    for height, width, size in ((1, 1, 8), (70, 101, 64), (64, 64, 16)):
-        count = torch.zeros(height + -height % 4, width + -width % 4)
-        for tile in tiles(height, width, size):
-            tile.crop(count, 0).add_(1)
-        assert bool((count == 1).all())
-    with pytest.raises(ValueError, match="multiples of the window"):
-        TiledGIFNet(FoldedGIFNet(random_network(growth=4, position_hidden=8)), tile=20)
+def test_tiles_cover_a_region_once_and_keep_to_the_grid() -> None:
+    for height, width, size, shift in ((1, 1, 16, 0), (70, 101, 64, 4), (64, 64, 16, 0), (200, 90, 24, 4)):
+        image = padded(height, width)
+        assert image.shape == (height + -height % 4, width + -width % 4)
+        for region in (image, Region(16 + shift, image.bottom, 0, image.right)):
+            if region.top >= region.bottom:
+                continue
+            count = torch.zeros(image.shape)
+            for tile in cut(region, size, shift):
+                tile.of(count, image).add_(1)
+                assert tile.top in (0, region.top) or tile.top % 8 == shift
+                # A short remainder joins its neighbour, or reflections would reach beyond the tile.
+                assert min(tile.shape) >= min(SHORTEST, *region.shape)
+            assert bool((region.of(count, image) == 1).all())
+            assert float(count.sum()) == region.shape[0] * region.shape[1]
+
+
+def test_a_region_knows_the_image_s_own_sides() -> None:
+    image = Region(0, 40, 0, 60)
+    assert image.sides(image) == Sides()
+    assert Region(8, 40, 0, 16).sides(image) == Sides(left=True, right=False, top=False, bottom=True)
+    assert Region(8, 16, 8, 56).grown(10, image) == Region(0, 26, 0, 60)
 
 
 def test_moments_merge_to_those_of_all_values() -> None:
-    values = torch.randn(2, 3, 40, 30, generator=torch.Generator().manual_seed(6)) * 3 + 100
+    values = torch.randn(3, 40, 30, generator=torch.Generator().manual_seed(6)) * 3 + 100
     moments = Moments()
-    for tile in tiles(40, 30, 16):
-        moments.add(tile.crop(values, 0)[..., :, : 30 - tile.left])
-    mean, deviation = moments.statistics(torch.device("cpu"))
-    flat = values.double().flatten(1).numpy()
-    np.testing.assert_allclose(mean[:, 0], flat.mean(axis=1), rtol=1e-6)
-    np.testing.assert_allclose(deviation[:, 0], np.sqrt(flat.var(axis=1) + 1e-5), rtol=1e-6)
+    for tile in cut(Region(0, 40, 0, 30), 16):
+        moments |= Moments.of(tile.of(values, Region(0, 40, 0, 30)))
+    flat = values.double().flatten().numpy()
+    assert moments.number == flat.size
+    mean, deviation = moments.statistics()
+    np.testing.assert_allclose(mean, flat.mean(), rtol=1e-6)
+    np.testing.assert_allclose(deviation, np.sqrt(flat.var() + 1e-5), rtol=1e-6)
+
+
+def test_plans_keep_what_the_budget_allows() -> None:
+    def plan(budget: float, tile: int | str | None = "auto") -> Plan:
+        return make_plan(4000, 6000, 98, 4, int(budget), tile)
+
+    assert [plan(gigabytes * 1e9).keep for gigabytes in (50, 35, 12, 2)] == list(LADDER)
+    assert plan(2e9).tile == 512
+    assert plan(0.3e9).tile == 128
+    assert plan(1, None) == Plan(None, LADDER[0], plan(50e9, None).bytes)
+    assert plan(50e9, 100).tile == 96  # on the window grid
+    for budget in (50e9, 12e9, 2e9, 0.5e9):
+        assert plan(budget).bytes <= budget
+    with pytest.raises(InputError, match=r"memory: 6000×4000 pixels take \d+ MB .* in tiles of 64, .* 100 MB"):
+        plan(100e6)
+    for tile in (63, 0, -64, 64.0, True, "whole"):
+        with pytest.raises(InputError, match=r"tile: .*'auto', None"):
+            plan(50e9, tile)  # type: ignore[arg-type]

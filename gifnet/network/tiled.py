@@ -1,192 +1,249 @@
-"""The folded network run stage by stage in tiles: bounded working memory, and the same pixels as in one piece.
+"""The folded network over an image of any size: bounded working memory, and the same pixels as in one piece.
 
-Everything in the network is local but the norms' statistics, and those separate its three stages: each stage runs over
-all tiles before the next begins, so that every stage has the statistics of the whole image. A tile is worked on with a
-margin of true surroundings, the halo, as wide as the stage looks (in parentheses: what it needs), and only its core is
-kept. Core and halo are multiples of the window, or the window grids would differ:
+Everything in the network is local but the norms' statistics, and those part it into three passes over the image:
 
-* embed: four 3x3 convolutions (4);
-* cross: windows end at the core's edge; beyond it the 5x5 convolution (2);
-* decode: un-embedding and four 3x3 (5), shifted windows and the 5x5 before them (12).
+1. encode and embed, for both embeddings' statistics;
+2. the cross block, for its result's statistics;
+3. the shifted block, un-embedding and decoding.
 
-The stages' results are kept for the whole image where ``KEEP_BYTES`` allows. Otherwise they are computed again when
-needed, with the halos added up; then memory does not grow with the image, and the time is about twice as long.
+Each pass goes tile by tile, and each stage of it in chunks that fit a processor's caches. A stage's result lies in a
+map, which covers the whole image if it is kept (``plan.py``), or else one tile and its halo: it is then computed again.
+Tiles and chunks lie on the window grids, so that no window is ever cut.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from .cfgm import EPSILON, PATCH
-from .folded import FoldedGIFNet, Statistics
+from .folded import (
+    BLOCK_HALO,
+    DECODE_HALO,
+    DECODE_SHARED_HALO,
+    EMBED_HALO,
+    ENCODE_HALO,
+    BlockMatrices,
+    FoldedGIFNet,
+    Moments,
+    shrink,
+)
 from .gifnet import check_planes
+from .parallel import Workers
+from .plan import EMBEDDED, LADDER, MIXED, RECOMPUTED_HALO, SHARED, SHIFTED_HALO, Plan
+from .regions import Region, cut, padded
 
-TILE = 256  # pixels a side; 128 to 256 fit a processor's caches
-KEEP_BYTES = 2 << 30  # of stage results kept for the whole image
-EMBED_HALO, CROSS_HALO, DECODE_HALO = 8, 8, 16  # pixels
+# A region of both planes, (1, 2, H, W) floating point; and where the fused plane's regions, (1, 1, H, W), go.
+Source = Callable[[Region], Tensor]
+Sink = Callable[[Region, Tensor], None]
+Progress = Callable[[int, int], None]  # steps done, and of how many
 
-
-@dataclass(frozen=True)
-class Tile:
-    """A tile's core, in pixels of the image padded to a multiple of 4; the last ones end with it."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    def crop(self, image: Tensor, halo: int) -> Tensor:
-        """The tile and its halo, as far as they lie inside ``image`` (..., H, W)."""
-        return image[
-            ...,
-            max(0, self.top - halo) : self.bottom + halo,
-            max(0, self.left - halo) : self.right + halo,
-        ]
-
-    def core(self, x: Tensor, halo: int) -> Tensor:
-        """The core of what was computed from ``crop(image, halo)``."""
-        top, left = min(self.top, halo), min(self.left, halo)
-        return x[..., top : top + self.bottom - self.top, left : left + self.right - self.left]
-
-    def inner(self, x: Tensor, halo: int, kept: int) -> Tensor:
-        """What was computed from ``crop(image, halo)``, with the halo reduced to ``kept``."""
-        top, left = min(self.top, halo) - min(self.top, kept), min(self.left, halo) - min(self.left, kept)
-        bottom = min(self.top, halo) + self.bottom - self.top + kept
-        right = min(self.left, halo) + self.right - self.left + kept
-        return x[..., top:bottom, left:right]
+CHUNKS = {4: 64, 2: 96}  # pixels a side that fit a processor core's caches, by the bytes of a feature's value
+WHOLE = 1 << 30  # more pixels a side than any image has
+CROSS_HALO = 16  # of the cross block's result around a tile: the shifted block's halo, on the window grid
 
 
-def tiles(height: int, width: int, size: int) -> Iterator[Tile]:
-    """Tiles of ``size`` pixels a side over an image whose sides are padded to a multiple of 4."""
-    height, width = height + -height % PATCH, width + -width % PATCH
-    for top in range(0, height, size):
-        for left in range(0, width, size):
-            yield Tile(top, min(top + size, height), left, min(left + size, width))
+class Map:
+    """A stage's result (1, C, H, W) on a region of the image."""
 
+    def __init__(self, region: Region, channels: int, like: Tensor) -> None:
+        self.region = region
+        self.data = torch.empty(
+            (1, channels, *region.shape), dtype=like.dtype, device=like.device, memory_format=torch.channels_last
+        )
 
-class Moments:
-    """Mean and variance of each image, merged over tiles in float64 (Chan, Golub and LeVeque, 1979)."""
+    def read(self, region: Region) -> Tensor:
+        return region.of(self.data, self.region)
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean = self.squares = torch.zeros((), dtype=torch.float64)  # squares: Σ (x - mean)²
-
-    def add(self, x: Tensor) -> None:
-        """Count in the values of ``x`` (B, C, H, W)."""
-        variance, mean = torch.var_mean(x.float(), dim=(1, 2, 3), correction=0)
-        count, mean = x[0].numel(), mean.double().cpu()
-        total, delta = self.count + count, mean - self.mean
-        self.squares = self.squares + variance.double().cpu() * count + delta**2 * (self.count * count / total)
-        self.mean = self.mean + delta * (count / total)
-        self.count = total
-
-    def statistics(self, device: torch.device) -> Statistics:
-        """What the norm uses, as ``folded.statistics`` gives it for an image in one piece."""
-        deviation = (self.squares / self.count + EPSILON).sqrt()
-        return Statistics(self.mean[:, None].float().to(device), deviation[:, None].float().to(device))
+    def write(self, region: Region, x: Tensor) -> None:
+        region.of(self.data, self.region).copy_(x)
 
 
 class TiledGIFNet(nn.Module):
-    """``FoldedGIFNet`` for images of any size; ``tile`` is a multiple of the window."""
+    """``FoldedGIFNet`` for images of any size."""
 
-    def __init__(self, folded: FoldedGIFNet, tile: int = TILE, keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(self, folded: FoldedGIFNet, chunk: int | None = None) -> None:
         super().__init__()
-        window = folded.cross_attention.window
-        if tile < 1 or any(length % window for length in (tile, EMBED_HALO, CROSS_HALO, DECODE_HALO)):
-            raise ValueError(f"tile and halos must be multiples of the window, {window} pixels; tile is {tile}")
-        self.folded, self.tile, self.keep_bytes = folded, tile, keep_bytes
+        self.folded, self.chunk = folded, chunk  # None: by device and precision
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """As ``FoldedGIFNet.forward``."""
+    def forward(self, a: Tensor, b: Tensor, plan: Plan | None = None, progress: Progress | None = None) -> Tensor:
+        """Fuse planes (B, 1, H, W), any floating dtype in [0, 1], one pair after the other; float32 (B, 1, H, W).
+
+        ``plan``: how; None: in one piece. ``progress`` is called after every step with the steps done and their number.
+        """
         check_planes(a, b)
-        height, width = a.shape[-2:]
-        if max(height, width) <= self.tile:
-            return self.folded(a, b)  # type: ignore[no-any-return]
-        channels, dtype = self.folded.embed.weight.shape[1], self.folded.embed.weight.dtype
-        planes = torch.cat([a, b], dim=1)
-        fits = Kept.MAPS * channels * a.numel() * dtype.itemsize <= self.keep_bytes
-        stages: Kept | Recomputed = (Kept if fits else Recomputed)(self.folded, planes)
-        grid = list(tiles(height, width, self.tile))
-
-        main, other = Moments(), Moments()
-        for tile in grid:
-            x, y = stages.embed(tile)
-            main.add(x)
-            other.add(y)
-        cross_statistics = (main.statistics(a.device), other.statistics(a.device))
-
-        mixed = Moments()
-        for tile in grid:
-            mixed.add(stages.cross(tile, *cross_statistics))
-        decode_statistics = mixed.statistics(a.device)
-
+        batch, _, height, width = a.shape
         fused = torch.empty_like(a, dtype=torch.float32)
-        for tile in grid:
-            shared, x = stages.decoder_input(tile, *cross_statistics)
-            result = self.folded.decode_stage(shared, x, decode_statistics)
-            tile.crop(fused, 0).copy_(tile.core(result, DECODE_HALO))
+        whole = Region(0, height, 0, width)
+        for index, (first, second, result) in enumerate(zip(a, b, fused, strict=True)):
+
+            def source(region: Region, pair: tuple[Tensor, Tensor] = (first, second)) -> Tensor:
+                return torch.stack([region.of(plane, whole) for plane in pair], dim=1)
+
+            def sink(region: Region, values: Tensor, result: Tensor = result) -> None:
+                region.of(result, whole).copy_(values[0])
+
+            def step(done: int, steps: int, before: int = index) -> None:
+                if progress:
+                    progress(before * steps + done, batch * steps)
+
+            self.run(source, sink, height, width, plan, step)
         return fused
 
+    def run(
+        self,
+        source: Source,
+        sink: Sink,
+        height: int,
+        width: int,
+        plan: Plan | None = None,
+        progress: Progress = lambda done, steps: None,
+    ) -> None:
+        """Fuse one pair of ``height`` × ``width`` pixels, read from ``source`` and written to ``sink`` by regions.
 
-class Recomputed:
-    """Stage results that are computed anew whenever they are needed, from planes with wider halos."""
+        Every region is read as often as the plan computes it, and written once, when all statistics are known.
+        """
+        plan = plan or Plan(None, LADDER[0], 0)
+        with torch.inference_mode(), Workers(self.folded.embed.weight.device) as workers:
+            run = _Run(self.folded, source, height, width, self._chunk(plan), plan.keep, workers)
+            tiles = list(cut(run.image, plan.tile or WHOLE))
+            steps = 3 * len(tiles)
+            main, other, mixed = Moments(), Moments(), Moments()
+            for done, tile in enumerate(tiles, 1):
+                for moments in run.embed(tile):
+                    main, other = main | moments[0], other | moments[1]
+                progress(done, steps)
+            run.cross_matrices = (
+                self.folded.cross_main.matrices(main.statistics()).to(run.like),
+                self.folded.cross_other.matrices(other.statistics()).to(run.like),
+            )
+            for done, tile in enumerate(tiles, 1 + len(tiles)):
+                for part in run.cross(tile):
+                    mixed |= part
+                progress(done, steps)
+            run.shifted_matrices = self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
+            for done, tile in enumerate(tiles, 1 + 2 * len(tiles)):
+                sink(*run.decode(tile))
+                progress(done, steps)
 
-    def __init__(self, folded: FoldedGIFNet, planes: Tensor) -> None:
-        self.folded, self.planes = folded, planes
-
-    def embed(self, tile: Tile) -> tuple[Tensor, Tensor]:
-        """Both branches' embeddings, the tile's core."""
-        _, x, y = self.folded.embed_stage(tile.crop(self.planes, EMBED_HALO))
-        return tile.core(x, EMBED_HALO), tile.core(y, EMBED_HALO)
-
-    def cross(self, tile: Tile, x_stats: Statistics, y_stats: Statistics) -> Tensor:
-        """The cross block's result, the tile's core."""
-        return self._features(tile, 0, x_stats, y_stats)[1]
-
-    def decoder_input(self, tile: Tile, x_stats: Statistics, y_stats: Statistics) -> tuple[Tensor, Tensor]:
-        """Shared features and the cross block's result, with the decoder's halo."""
-        return self._features(tile, DECODE_HALO, x_stats, y_stats)
-
-    def _features(self, tile: Tile, kept: int, x_stats: Statistics, y_stats: Statistics) -> tuple[Tensor, Tensor]:
-        halo = kept + CROSS_HALO
-        outer = halo + EMBED_HALO
-        shared, x, y = self.folded.embed_stage(tile.crop(self.planes, outer))
-        x, y = tile.inner(x, outer, halo), tile.inner(y, outer, halo)
-        mixed = self.folded.cross_stage(x, y, x_stats, y_stats)
-        return tile.inner(shared, outer, kept), tile.inner(mixed, halo, kept)
+    def _chunk(self, plan: Plan) -> int:
+        weight = self.folded.embed.weight
+        if self.chunk:
+            return self.chunk
+        if weight.device.type == "cpu":
+            return CHUNKS[weight.itemsize]
+        return plan.tile or WHOLE  # a GPU takes a tile at once
 
 
-class Kept:
-    """Stage results that are kept for the whole image, each computed once."""
+class _Run:
+    """One image's way through the stages: the maps that are kept, and the computing of those that are not."""
 
-    MAPS = 4  # of as many channels as F
+    cross_matrices: tuple[BlockMatrices, BlockMatrices]
+    shifted_matrices: BlockMatrices
 
-    def __init__(self, folded: FoldedGIFNet, planes: Tensor) -> None:
-        self.folded, self.planes = folded, planes
-        batch, _, height, width = planes.shape
-        weight = folded.embed.weight
-        shape = (batch, weight.shape[1], height + -height % PATCH, width + -width % PATCH)
-        maps = [
-            torch.empty(shape, dtype=weight.dtype, device=planes.device, memory_format=torch.channels_last)
-            for _ in range(self.MAPS)
-        ]
-        self.shared, self.x, self.y, self.mixed = maps[0][..., :height, :width], *maps[1:]
+    def __init__(
+        self,
+        folded: FoldedGIFNet,
+        source: Source,
+        height: int,
+        width: int,
+        chunk: int,
+        keep: tuple[str, ...],
+        workers: Workers,
+    ) -> None:
+        self.folded, self.source, self.chunk, self.workers = folded, source, chunk, workers
+        self.like = folded.embed.weight
+        self.pixels = Region(0, height, 0, width)  # what there is of planes, F and the result
+        self.image = padded(height, width)  # and of everything between
+        self.padding = (self.image.right - width, self.image.bottom - height)
+        channels = folded.channels
+        self.channels = {SHARED: channels, EMBEDDED: 2 * channels, MIXED: channels}
+        self.kept = {name: Map(self.image, self.channels[name], self.like) for name in keep}
 
-    def embed(self, tile: Tile) -> tuple[Tensor, Tensor]:
-        """As ``Recomputed.embed``."""
-        shared, x, y = self.folded.embed_stage(tile.crop(self.planes, EMBED_HALO))
-        for kept, computed in ((self.shared, shared), (self.x, x), (self.y, y)):
-            tile.crop(kept, 0).copy_(tile.core(computed, EMBED_HALO))
-        return tile.crop(self.x, 0), tile.crop(self.y, 0)
+    def embed(self, tile: Region) -> Iterator[tuple[Moments, Moments]]:
+        """Pass 1: F and both embeddings, kept if they are to be; their moments."""
+        for moments in self._features(tile, self.kept.get(SHARED), self.kept.get(EMBEDDED), measured=True):
+            assert moments
+            yield moments
 
-    def cross(self, tile: Tile, x_stats: Statistics, y_stats: Statistics) -> Tensor:
-        """As ``Recomputed.cross``."""
-        x, y = tile.crop(self.x, CROSS_HALO), tile.crop(self.y, CROSS_HALO)
-        mixed = self.folded.cross_stage(x, y, x_stats, y_stats)
-        return tile.crop(self.mixed, 0).copy_(tile.core(mixed, CROSS_HALO))
+    def cross(self, tile: Region) -> Iterator[Moments]:
+        """Pass 2: the cross block's result, kept if it is to be; its moments."""
+        return self._cross(tile, self._embedded(tile.grown(BLOCK_HALO, self.image)), self.kept.get(MIXED))
 
-    def decoder_input(self, tile: Tile, x_stats: Statistics, y_stats: Statistics) -> tuple[Tensor, Tensor]:
-        """As ``Recomputed.decoder_input``; the statistics have been used already."""
-        return tile.crop(self.shared, DECODE_HALO), tile.crop(self.mixed, DECODE_HALO)
+    def decode(self, tile: Region) -> tuple[Region, Tensor]:
+        """Pass 3: block 1 and the decoder. The tile's pixels and what they are, (1, 1, H, W)."""
+        shared, mixed = self.kept.get(SHARED), self.kept.get(MIXED)
+        if mixed is None:
+            mixed = self._map(MIXED, tile.grown(CROSS_HALO, self.image))
+            embedded = self._embedded(tile.grown(RECOMPUTED_HALO, self.image).reaching(self.image))
+            finish(self._cross(mixed.region, embedded, mixed))
+        if shared is None:
+            shared = self._map(SHARED, tile.grown(DECODE_SHARED_HALO, self.image))
+            finish(self._features(shared.region, shared, None))
+        shifted = self._map(MIXED, tile.grown(SHIFTED_HALO, self.image))
+        result = Map(tile.grown(0, self.pixels), 1, torch.empty(0, device=self.like.device))
+
+        def shift(chunk: Region) -> None:
+            x = mixed.read(chunk.grown(BLOCK_HALO, self.image))
+            shifted.write(chunk, self.folded.shifted_stage(x, self.shifted_matrices, chunk.sides(self.image)))
+
+        def decode(chunk: Region) -> None:
+            features = shared.read(chunk.grown(DECODE_SHARED_HALO, self.pixels))
+            x = shifted.read(chunk.grown(DECODE_HALO, self.image))
+            fused = self.folded.decode_stage(features, x, chunk.sides(self.image))
+            result.write(chunk.grown(0, self.pixels), fused)
+
+        finish(self.workers.map(shift, cut(shifted.region, self.chunk, self.folded.shifted.shift)))
+        finish(self.workers.map(decode, cut(tile, self.chunk)))
+        return result.region, result.data
+
+    def _map(self, name: str, region: Region) -> Map:
+        return Map(region, self.channels[name], self.like)
+
+    def _embedded(self, region: Region) -> Map:
+        """Both embeddings of a region, as they were kept or computed again."""
+        if EMBEDDED in self.kept:
+            return self.kept[EMBEDDED]
+        embedded = self._map(EMBEDDED, region)
+        finish(self._features(region, None, embedded))
+        return embedded
+
+    def _features(
+        self, region: Region, shared: Map | None, embedded: Map | None, measured: bool = False
+    ) -> Iterator[tuple[Moments, Moments] | None]:
+        """F and both embeddings of a region, into the maps that are given; the embeddings' moments, if asked for."""
+        folded, halo = self.folded, ENCODE_HALO + EMBED_HALO
+        read = region.grown(halo, self.pixels)
+        planes = self.source(read).to(self.like.device)
+
+        def compute(chunk: Region) -> tuple[Moments, Moments] | None:
+            sides = chunk.sides(self.image)
+            features = folded.encode_stage(chunk.grown(halo, self.pixels).of(planes, read), sides)
+            if shared:
+                shared.write(chunk.grown(0, self.pixels), shrink(features, EMBED_HALO, sides))
+            if not (embedded or measured):
+                return None
+            both = folded.embed_stage(features, sides, (self.padding[0] * sides.right, self.padding[1] * sides.bottom))
+            if embedded:
+                embedded.write(chunk, both)
+            main, other = both.chunk(2, dim=1)
+            return (Moments.of(main), Moments.of(other)) if measured else None
+
+        return self.workers.map(compute, cut(region, self.chunk))
+
+    def _cross(self, region: Region, embedded: Map, mixed: Map | None) -> Iterator[Moments]:
+        """The cross block's result on a region, into the map that is given; its moments."""
+
+        def compute(chunk: Region) -> Moments:
+            both = embedded.read(chunk.grown(BLOCK_HALO, self.image))
+            x = self.folded.cross_stage(both, self.cross_matrices, chunk.sides(self.image))
+            if mixed:
+                mixed.write(chunk, x)
+            return Moments.of(x)
+
+        return self.workers.map(compute, cut(region, self.chunk))
+
+
+def finish(results: Iterable[object]) -> None:
+    """Wait for all of them, and raise what went wrong."""
+    for _ in results:
+        pass

@@ -31,6 +31,7 @@ class DataConfig:
     tone_share: float = 0.3  # crops whose tone curve is changed (gamma, contrast, brightness)
     invert_share: float = 0.1
     half_share: float = 0.25  # crops taken from the half-size image
+    exposure_share: float = 0.0  # of the multi-modal pairs that are two exposures of one photograph instead
 
     def __post_init__(self) -> None:
         if self.crop < 48:  # the information measure's fifth octave needs three pixels a side
@@ -133,14 +134,25 @@ class TrainingData:
             plane = 1 - plane
         return plane.astype(np.float32)
 
+    def _exposures(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """A dark and a bright exposure of one photograph, in either order, each clipped as a sensor clips."""
+        light = self._crop(self.photos[int(rng.integers(len(self.photos)))], rng)[0] ** 2.2
+        dark, bright = (np.minimum(light * 2.0 ** rng.uniform(*stops), 1) ** (1 / 2.2) for stops in ((-4, -1), (0, 3)))
+        pair = (dark, bright) if rng.random() < 0.5 else (bright, dark)
+        return pair[0].astype(np.float32), pair[1].astype(np.float32)
+
     def batch(self, iteration: int) -> Batch:
         config = self.config
         rng = np.random.default_rng((self.seed, iteration, 0))
         infrared, visible, photo = [], [], []
         for _ in range(config.batch):
-            pair = self._crop(self.pairs[int(rng.integers(len(self.pairs)))], rng)
-            infrared.append(self._vary(pair[0], rng))
-            visible.append(self._vary(pair[1], rng))
+            if self.photos and config.exposure_share and rng.random() < config.exposure_share:
+                first, second = self._exposures(rng)
+            else:
+                pair = self._crop(self.pairs[int(rng.integers(len(self.pairs)))], rng)
+                first, second = self._vary(pair[0], rng), self._vary(pair[1], rng)
+            infrared.append(first)
+            visible.append(second)
             if self.photos and rng.random() < config.photo_share:
                 one = self._crop(self.photos[int(rng.integers(len(self.photos)))], rng)[0]
                 photo.append(self._vary(one, rng))

@@ -20,6 +20,7 @@ class LossConfig:
 
     multi_modal: float = 1.0
     detail: float = 0.0  # of ``detail_loss`` beside the multi-modal step's MSE, whose optimum halves either's contrast
+    detail_octaves: int = 1  # that it looks at, the finest first
     photography: float = 1.0
     absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
     structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
@@ -60,11 +61,19 @@ def gradients(plane: Tensor) -> Tensor:
     return F.conv2d(plane, torch.stack([across, across.T])[:, None])
 
 
-def detail_loss(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Mean absolute difference of the fused gradient from that of the source which has the steeper one, per pixel."""
-    of_first, of_second = gradients(first), gradients(second)
-    steeper = of_first.square().sum(dim=1, keepdim=True) > of_second.square().sum(dim=1, keepdim=True)
-    return F.l1_loss(gradients(fused), torch.where(steeper, of_first, of_second))
+def detail_loss(fused: Tensor, first: Tensor, second: Tensor, octaves: int = 1) -> Tensor:
+    """Mean absolute difference of the fused gradient from that of the source which has the steeper one, per pixel.
+
+    Averaged over ``octaves`` of a pyramid of means of 2x2 pixels: the coarser ones keep contrast between areas.
+    """
+    losses = []
+    for octave in range(octaves):
+        if octave:
+            fused, first, second = (F.avg_pool2d(plane, 2) for plane in (fused, first, second))
+        of_first, of_second = gradients(first), gradients(second)
+        steeper = of_first.square().sum(dim=1, keepdim=True) > of_second.square().sum(dim=1, keepdim=True)
+        losses.append(F.l1_loss(gradients(fused), torch.where(steeper, of_first, of_second)))
+    return torch.stack(losses).mean()
 
 
 def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor, config: LossConfig) -> Tensor:
@@ -75,7 +84,9 @@ def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor, config: L
     weights = torch.stack([detail_energy(infrared), detail_energy(visible)]).softmax(dim=0)
     errors = torch.stack([(fused - source).square().mean(dim=(1, 2, 3)) for source in (infrared, visible)])
     loss = (weights * errors).sum(dim=0).mean()
-    return loss + config.detail * detail_loss(fused, infrared, visible) if config.detail else loss
+    return (
+        loss + config.detail * detail_loss(fused, infrared, visible, config.detail_octaves) if config.detail else loss
+    )
 
 
 def photography_loss(fused: Tensor, sharp: Tensor, config: LossConfig) -> Tensor:
