@@ -15,7 +15,14 @@ from gifnet.network import GIFNet, GIFNetConfig
 from gifnet.training.data import DataConfig, TrainingData
 from gifnet.training.defocus import DefocusConfig, gaussian_blur, random_defocus, random_region
 from gifnet.training.degradation import DegradationConfig, degrade, jpeg
-from gifnet.training.losses import LossConfig, detail_energy, detail_loss, multi_modal_loss, photography_loss
+from gifnet.training.losses import (
+    LossConfig,
+    detail_energy,
+    detail_loss,
+    multi_modal_loss,
+    photography_loss,
+    public_loss,
+)
 from gifnet.training.recipe import Recipe, read_recipe
 from gifnet.training.steps import Planes, multi_modal_step, photography_step
 from gifnet.training.trainer import Trainer
@@ -256,6 +263,20 @@ def test_photography_loss_is_the_paper_s_by_default() -> None:
     weighted = photography_loss(fused, sharp, LossConfig(absolute=2.0))
     torch.testing.assert_close(weighted, mse + 2 * (fused - sharp).abs().mean())
     assert photography_loss(sharp, sharp, LossConfig(absolute=1, structure=1)) < 1e-6
+
+
+def test_losses_keep_full_precision_under_autocast() -> None:
+    a = torch.from_numpy(photo(CROP, CROP, 0).astype(np.float32) / 255)[None, None]
+    b = (a + 0.01 * torch.randn(a.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    config = LossConfig(absolute=1, structure=1, detail=1)
+
+    def losses() -> torch.Tensor:
+        return torch.stack([public_loss(b, a), multi_modal_loss(b, a, a / 2, config), photography_loss(b, a, config)])
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = losses()
+        assert public_loss(a, a) < 1e-6
+    assert torch.equal(under_autocast, losses())
 
 
 def test_recipes_are_read_strictly(tmp_path: Path) -> None:

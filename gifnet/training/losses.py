@@ -1,6 +1,9 @@
 """The losses of both steps (Cheng et al., CVPR 2025)."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +11,22 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 PYRAMID_LEVELS = 5  # as many as the paper's φ has stages of DenseNet-121
+
+Arguments = ParamSpec("Arguments")
+Loss = Callable[Concatenate[Tensor, Arguments], Tensor]
+
+
+def in_full_precision(loss: Loss[Arguments]) -> Loss[Arguments]:
+    """The loss, computed without autocast: in bfloat16, SSIM's variances vanish in the rounding of squared means, so
+    that 1 - SSIM of an image with itself is 0.6, and its gradient has nothing to do with the true one.
+    """
+
+    @functools.wraps(loss)
+    def computed(plane: Tensor, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        with torch.autocast(plane.device.type, enabled=False):
+            return loss(plane, *args, **kwargs)
+
+    return computed
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,7 @@ class LossConfig:
     structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
 
 
+@in_full_precision
 def public_loss(reconstructed: Tensor, visible: Tensor) -> Tensor:
     """L_pub = 1 - SSIM + MSE of REC's output against the sharp visible plane; both (B, 1, H, W)."""
     return dissimilarity(reconstructed, visible) + F.mse_loss(reconstructed, visible)
@@ -67,6 +87,7 @@ def detail_loss(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return F.l1_loss(gradients(fused), torch.where(steeper, of_first, of_second))
 
 
+@in_full_precision
 def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor, config: LossConfig) -> Tensor:
     """w_ir·MSE(fused, ir) + w_vis·MSE(fused, vis), the weights a softmax of φ per pair; all (B, 1, H, W).
 
@@ -78,6 +99,7 @@ def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor, config: L
     return loss + config.detail * detail_loss(fused, infrared, visible) if config.detail else loss
 
 
+@in_full_precision
 def photography_loss(fused: Tensor, sharp: Tensor, config: LossConfig) -> Tensor:
     """MSE(fused, sharp), with the configured shares of mean absolute error and 1 - SSIM; both (B, 1, H, W)."""
     loss = F.mse_loss(fused, sharp)
