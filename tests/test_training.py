@@ -294,7 +294,7 @@ def test_recipes_are_read_strictly(tmp_path: Path) -> None:
         ("data.crops=3", r"unknown setting data\.crops.*crop"),
         ("iterations=1.5", "iterations must be a whole number"),
         ("rate=-1", "rate must be a number, 0 or more"),
-        ("rate=fast", "name=value"),
+        ("rate=fast", "rate must be a number, 0 or more, not .fast."),
         ("rate", "name=value"),
         ("rate.x=1", "rate must be a number"),
         ("defocus.blur=[1]", "list of 2"),

@@ -10,10 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from ..errors import InputError
+
 PYRAMID_LEVELS = 5  # as many as the paper's φ has stages of DenseNet-121
 
 Arguments = ParamSpec("Arguments")
 Loss = Callable[Concatenate[Tensor, Arguments], Tensor]
+Phi = Callable[[Tensor], Tensor]  # the information measure φ: planes (B, 1, H, W) in [0, 1] to (B,)
+
+PHIS = {  # what a recipe may name, and what is noted with the weights
+    "gradient": "logarithm of the root mean squared detail over five octaves",
+    "densenet": "mean squared detail of five stages of DenseNet-121's features",
+}
 
 
 def in_full_precision(loss: Loss[Arguments]) -> Loss[Arguments]:
@@ -22,7 +30,7 @@ def in_full_precision(loss: Loss[Arguments]) -> Loss[Arguments]:
     """
 
     @functools.wraps(loss)
-    def computed(plane: Tensor, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+    def computed(plane: Tensor, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
         with torch.autocast(plane.device.type, enabled=False):
             return loss(plane, *args, **kwargs)
 
@@ -42,6 +50,11 @@ class LossConfig:
     photography: float = 1.0
     absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
     structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
+    phi: str = "gradient"  # what weighs infrared against visible: ``detail_energy``, or "densenet", the paper's
+
+    def __post_init__(self) -> None:
+        if self.phi not in PHIS:
+            raise InputError(f"phi: {self.phi!r}; give one of {', '.join(PHIS)}")
 
 
 @in_full_precision
@@ -57,15 +70,21 @@ def dissimilarity(x: Tensor, y: Tensor) -> Tensor:
     return 1 - ssim
 
 
+def detail_kernel(like: Tensor) -> Tensor:
+    """The kernel of the paper's φ, (1, 1, 3, 3): 1/8 around, -1 in the middle."""
+    kernel = like.new_full((1, 1, 3, 3), 1 / 8)
+    kernel[..., 1, 1] = -1
+    return kernel
+
+
 def detail_energy(plane: Tensor) -> Tensor:
-    """φ without a pretrained network: log of the root mean squared response of the paper's 3x3 kernel (1/8 around,
-    -1 in the middle), averaged over a pyramid of five octaves. ``plane``: (B, 1, H, W); returns (B,).
+    """φ without a pretrained network: log of the root mean squared response of the paper's 3x3 kernel, averaged over a
+    pyramid of five octaves. ``plane``: (B, 1, H, W); returns (B,).
 
     In the logarithm, so that the softmax of two measures is each one's share of the detail: φ on raw luminance would
     be too small for a softmax to tell two images apart.
     """
-    kernel = plane.new_full((1, 1, 3, 3), 1 / 8)
-    kernel[..., 1, 1] = -1
+    kernel = detail_kernel(plane)
     energies = []
     for level in range(PYRAMID_LEVELS):
         if level:
@@ -88,12 +107,14 @@ def detail_loss(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 
 @in_full_precision
-def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor, config: LossConfig) -> Tensor:
+def multi_modal_loss(
+    fused: Tensor, infrared: Tensor, visible: Tensor, config: LossConfig, phi: Phi = detail_energy
+) -> Tensor:
     """w_ir·MSE(fused, ir) + w_vis·MSE(fused, vis), the weights a softmax of φ per pair; all (B, 1, H, W).
 
     With the configured share of ``detail_loss``.
     """
-    weights = torch.stack([detail_energy(infrared), detail_energy(visible)]).softmax(dim=0)
+    weights = torch.stack([phi(infrared), phi(visible)]).softmax(dim=0)
     errors = torch.stack([(fused - source).square().mean(dim=(1, 2, 3)) for source in (infrared, visible)])
     loss = (weights * errors).sum(dim=0).mean()
     return loss + config.detail * detail_loss(fused, infrared, visible) if config.detail else loss
