@@ -120,7 +120,10 @@ def load_densenet_phi(path: Path) -> DenseNetPhi:
         if not renamed.startswith("classifier."):
             state[renamed] = value
     features = densenet121_features()
-    missing, unexpected = features.load_state_dict(state, strict=False)
+    try:
+        missing, unexpected = features.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # of sizes
+        raise CheckpointError(f"{path}: not torchvision's DenseNet-121: {' '.join(str(error).split())}") from error
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:
         name = (missing or unexpected)[0]
