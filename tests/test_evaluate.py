@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -604,3 +605,27 @@ def test_command_with_sets(sets: Path, tmp_path: Path, capsys: pytest.CaptureFix
         assert (out / f"table.{kind}").read_text(encoding="utf-8") == getattr(expected, kind)()
     with Image.open(out / "plot.png") as image:
         assert image.width > image.height > 200, "three panels a set, two sets"
+
+
+def test_pan_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example that makes a set of bands: each image from its own 0.1st to 99.9th percentile."""
+    tifffile = pytest.importorskip("tifffile")
+    rng = np.random.default_rng(0)
+    ms, pan = rng.integers(0, 2000, (40, 60, 3), np.uint16), rng.integers(300, 4000, (80, 120), np.uint16)
+    ms[..., 2] = np.arange(60, dtype=np.uint16) * 7 + 11
+    for name, image in (("ms", ms), ("pan", pan)):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "x.tif", image)
+    script, out = ROOT / "examples" / "pan_pairs.py", tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", [str(script), *(str(tmp_path / name) for name in ("ms", "pan", "out"))])
+    runpy.run_path(str(script), run_name="__main__")
+    names = [f"x_band{k}.png" for k in (1, 2, 3)]
+    assert sorted(path.name for path in (out / "a").iterdir()) == names
+    panchromatic = np.asarray(Image.open(out / "b" / names[2]))
+    low, high = np.percentile(pan, (0.1, 99.9))
+    np.testing.assert_allclose(panchromatic, ((pan - low) / (high - low) * 255).clip(0, 255), atol=0.501)
+    band = np.asarray(Image.open(out / "a" / names[2])).astype(int)
+    assert band.shape == pan.shape
+    # A ramp stays one, from end to end.
+    assert (band.min(), band.max()) == (0, 255)
+    assert (np.diff(band, axis=1) >= 0).all()

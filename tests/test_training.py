@@ -4,13 +4,14 @@ import json
 import math
 import os
 import signal
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import photo
+from conftest import ROOT, photo
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -350,8 +351,8 @@ def test_curves_are_drawn(folders: Path, tmp_path: Path) -> None:
     def shown(path: Path) -> tuple[int, int, int]:
         with Image.open(path) as image:
             assert image.format == "PNG"
-            colours = np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)
-            return *image.size, len(colours)
+            colours = image.convert("RGB").getcolors(maxcolors=1 << 20)
+            return *image.size, len(colours or [])
 
     rows = [{"iteration": i, "rate": 1.0, "x": 1 / (i + 1), "y": 2.0, "zero": 0.0} for i in range(120)]
     draw(tmp_path / "losses.png", rows)
@@ -613,6 +614,21 @@ def test_recipes_are_read_strictly(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(InputError, match=r"recipe\.json"):
         read_recipe(path)
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    def settings(values: dict[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield from settings(value, f"{prefix}{name}.")
+            else:
+                yield prefix + name, list(value) if isinstance(value, tuple) else value
+
+    rows = [line.split(" | ") for line in (ROOT / "docs" / "training.md").read_text("utf-8").splitlines()]
+    documented = {row[0].strip("| `"): row[1] for row in rows if len(row) == 3}
+    for name, value in settings(asdict(Recipe())):
+        default = documented[name]
+        assert default == value if isinstance(value, str) else json.loads(default) == value, name
 
 
 def test_the_rate_rises_and_falls() -> None:

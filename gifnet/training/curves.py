@@ -34,9 +34,9 @@ def draw(path: Path, losses: Sequence[Row], validations: Sequence[Row] = ()) -> 
 
     Columns of ``losses`` after the first two, which are iteration and rate, are drawn.
     """
-    panels = 2 if validations else 1
-    figure = Figure(figsize=(9, 4.5 * panels), layout="constrained")
-    panel = figure.add_subplot(panels, 1, 1)
+    rows = 2 if validations else 1
+    figure = Figure(figsize=(9, 4.5 * rows), layout="constrained")
+    panel, *others = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     for index, name in enumerate(list(losses[0])[2:] if losses else []):
         x, y = (np.array([row[column] for row in losses]) for column in ("iteration", name))
         width = max(1, len(y) // 50)
@@ -44,13 +44,13 @@ def draw(path: Path, losses: Sequence[Row], validations: Sequence[Row] = ()) -> 
         smooth = np.convolve(y, np.full(width, 1 / width), mode="valid")
         panel.plot(x, y, color=f"C{index}", alpha=0.2, linewidth=0.5)
         panel.plot(x[middle], smooth, color=f"C{index}", label=f"{name}, mean of {width}")
-    panel.set(xlabel="iteration", ylabel="loss", yscale="log")
+    panel.set(ylabel="loss", yscale="log")
     if losses:
         panel.legend()
-    if validations:
-        panel = figure.add_subplot(panels, 1, 2)
+    for panel in others:
         x, y = (np.array([row[column] for row in validations]) for column in ("iteration", "score"))
         panel.plot(x, y, marker="o", markersize=3)
-        panel.set(xlabel="iteration", ylabel="validation score")
+        panel.set(ylabel="validation score")
+    figure.supxlabel("iteration")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
