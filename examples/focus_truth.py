@@ -3,8 +3,8 @@
     python examples/focus_truth.py PHOTOS [--model MODEL ...] [--count 24]
 
 PHOTOS is a folder of photographs that no model was trained on. From the luminance of each, cropped to at most 384
-pixels a side, a random region and its complement are blurred in turn (Gaussian, deviations of 1 to 5 pixels; regions as
-in ``gifnet.training.defocus``). The table gives the mean PSNR and SSIM of the fused image against the photograph,
+pixels a side, a random region and its complement are blurred in turn (Gaussian, deviations of 1 to 5 pixels; as
+``gifnet.training.validation`` does). The table gives the mean PSNR and SSIM of the fused image against the photograph,
 beside the mean of the two inputs; and for ``enhance`` those of the photograph mildly blurred (deviation 0.8), beside
 its input.
 """
@@ -21,10 +21,10 @@ import gifnet
 from gifnet import colour
 from gifnet.image import read
 from gifnet.training.data import images_by_stem
-from gifnet.training.defocus import gaussian_blur, random_region
+from gifnet.training.defocus import gaussian_blur
+from gifnet.training.validation import focus_pair
 
 SIDE = 384  # pixels
-DEVIATIONS = (1.0, 2.0, 3.0, 5.0)  # pixels, in turn
 MILD = 0.8
 
 
@@ -33,13 +33,6 @@ def luminance(path: Path) -> torch.Tensor:
     planes, _ = colour.split(read(path, "photo").pixels)
     top, left = (max(0, side - SIDE) // 2 for side in planes.shape[-2:])
     return planes[..., top : top + SIDE, left : left + SIDE]
-
-
-def focus_pair(sharp: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-    rng = np.random.default_rng(index)
-    blurred = gaussian_blur(sharp, torch.tensor([DEVIATIONS[index % len(DEVIATIONS)]]))
-    mask = torch.from_numpy(random_region(tuple(sharp.shape[-2:]), float(rng.uniform(1, 8)), rng))
-    return mask * sharp + (1 - mask) * blurred, (1 - mask) * sharp + mask * blurred
 
 
 def quality(image: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:

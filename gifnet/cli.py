@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from . import __version__, evaluate
+from . import __version__
 from .errors import InputError
+from .evaluation import command as evaluate
 from .training import command as train
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -13,14 +14,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import EXAMPLES
+from conftest import EXAMPLES, ROOT
 from numpy.typing import NDArray
 from PIL import Image
 
 import gifnet
 import gifnet.metrics as gm
-from gifnet import InputError, evaluate
-from gifnet.evaluate import Evaluation, Failure, Score, Summary, evaluate_folders
+from gifnet import InputError
+from gifnet.evaluation import (
+    Evaluation,
+    Failure,
+    FusedImages,
+    Score,
+    SetsEvaluation,
+    Summary,
+    evaluate_folders,
+    evaluate_sets,
+    plot,
+)
+from gifnet.evaluation import command as evaluate
 
 METRICS = ("EI", "SCD", "PSNR")  # one of the fused image alone, one of all three, one of torchmetrics
 SIZE = (60, 50)  # width, height
@@ -86,7 +98,7 @@ def test_fused_folder(folders: tuple[Path, Path], tmp_path: Path) -> None:
     for i in range(3):
         Image.fromarray(coloured(20 + i)).save(fused / f"pair_{i}.webp", lossless=True)
     Image.fromarray(grey(99)).save(fused / "another.png")
-    result = evaluate_folders(*folders, fused, metrics=METRICS, progress=False)
+    result = evaluate_folders(*folders, FusedImages(fused), METRICS, progress=False)
     assert result.models == ("results",)
     assert result.metrics == METRICS
     assert result.pairs == 3
@@ -122,7 +134,7 @@ def test_models_by_name(kind: str, tmp_path: Path) -> None:
         crops.append(Image.open(EXAMPLES / f"focus_{letter}.jpg").crop((250, 150, 346, 230)))
         crops[-1].save(folder / "focus.png")
     copy = tmp_path / "copy.safetensors"
-    shutil.copy(Path(evaluate.__file__).parents[1] / "weights" / "gifnet.safetensors", copy)
+    shutil.copy(ROOT / "weights" / "gifnet.safetensors", copy)
     models = {"none": (), "name": "gifnet", "list": ["gifnet", copy], "mapping": {"ours": copy}}[kind]
     result = evaluate_folders(a, b, models=models, metrics=["EI", "SCD"], progress=False, device="cpu", dtype="float32")
     labels = {"none": ("gifnet",), "name": ("gifnet",), "list": ("gifnet", str(copy)), "mapping": ("ours",)}[kind]
@@ -224,7 +236,7 @@ def test_fused_images_that_do_not_fit(folders: tuple[Path, Path], tmp_path: Path
     fused.mkdir()
     Image.fromarray(grey(5)).save(fused / "pair_0.png")
     Image.fromarray(grey(5, (59, 50))).save(fused / "pair_1.png")
-    result = evaluate_folders(*folders, fused, metrics=METRICS, progress=False)
+    result = evaluate_folders(*folders, FusedImages(fused), METRICS, progress=False)
     assert [score.pair for score in result.scores] == ["pair_0"]
     reasons = {failure.pair: failure.reason for failure in result.failures}
     assert reasons == {
@@ -244,11 +256,11 @@ def test_what_is_wrong_from_the_start(folders: tuple[Path, Path], tmp_path: Path
     with pytest.raises(InputError, match="nowhere: no such folder"):
         evaluate_folders(a, tmp_path / "nowhere", progress=False)
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        evaluate_folders(a, b, tmp_path / "nowhere", progress=False)
-    with pytest.raises(InputError, match="not both"):
-        evaluate_folders(a, b, a, models=["gifnet"], progress=False)
+        evaluate_folders(a, b, FusedImages(tmp_path / "nowhere"), progress=False)
+    with pytest.raises(InputError, match="several models are named a; give each"):
+        evaluate_folders(a, b, [FusedImages(a), FusedImages(tmp_path / "b" / ".." / "a")], progress=False)
     with pytest.raises(InputError, match="no metric is named 'XX'"):
-        evaluate_folders(a, b, a, metrics=["XX"], progress=False)
+        evaluate_folders(a, b, FusedImages(a), metrics=["XX"], progress=False)
     with pytest.raises(InputError, match=r"none\.safetensors"):
         evaluate_folders(a, b, models=[tmp_path / "none.safetensors"], progress=False)
 
@@ -356,7 +368,7 @@ def test_json(example: Evaluation) -> None:
 
 
 def test_plot(example: Evaluation, tmp_path: Path) -> None:
-    example.plot(tmp_path / "plot.png")
+    plot(example, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as image:
         assert image.format == "PNG"
         assert min(image.size) > 200
@@ -368,16 +380,16 @@ def test_plot(example: Evaluation, tmp_path: Path) -> None:
 
 def test_plots_that_can_not_be(example: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"unknown suffix '\.jpg'; use \.png"):
-        example.plot(tmp_path / "plot.jpg")
+        plot(example, tmp_path / "plot.jpg")
     with pytest.raises(InputError, match="does not exist"):
-        example.plot(tmp_path / "no" / "plot.png")
+        plot(example, tmp_path / "no" / "plot.png")
     with pytest.raises(InputError, match="nothing to plot"):
-        Evaluation(("m",), ("EI",), 0, (), ()).plot(tmp_path / "plot.png")
+        plot(Evaluation(("m",), ("EI",), 0, (), ()), tmp_path / "plot.png")
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'gifnet\[train\]'"):
-        example.plot(tmp_path / "plot.png")
+        plot(example, tmp_path / "plot.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -397,7 +409,7 @@ def test_command(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.Capt
     status = run(*folders, "--fused", folders[0], "--metrics", *METRICS, *files, "--plot", out / "plot.png")
     captured = capsys.readouterr()
     assert status == 0
-    expected = evaluate_folders(*folders, folders[0], metrics=METRICS, progress=False)
+    expected = evaluate_folders(*folders, FusedImages(folders[0]), METRICS, progress=False)
     assert captured.out == expected.table()
     assert "3/3" in captured.err
     assert (out / "table.markdown").read_text(encoding="utf-8") == expected.markdown()
@@ -439,10 +451,20 @@ def test_command_refuses_before_the_work(
     assert (captured.out, captured.err) == ("", ""), "no progress bar was shown"
 
 
-def test_command_takes_models_or_a_folder(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        run(*folders, "--fused", folders[0], "--model", "gifnet")
-    assert "not allowed with" in capsys.readouterr().err
+@pytest.mark.parametrize("arguments", [[], ["a"], ["a", "b", "--sets", "c"], ["a", "--sets", "c"]])
+def test_command_takes_two_folders_or_sets(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_status:
+        run(*arguments, "--model", "gifnet")
+    assert exit_status.value.code == 2
+    assert "give A_DIR and B_DIR, or --sets DIR" in capsys.readouterr().err
+
+
+def test_command_keeps_the_order_and_the_names(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = folders
+    assert run(a, b, "--fused", f"second={b}", a, "--metrics", "EI", "--quiet", "--fused", f"again={a}") == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["second", "a", "again"]
+    with pytest.raises(InputError, match="one name"):
+        run(a, b, "--fused", f"x={b}", "--model", "x=gifnet")
 
 
 def test_a_terminal_without_arrows(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,3 +473,159 @@ def test_a_terminal_without_arrows(folders: tuple[Path, Path], monkeypatch: pyte
     assert run(*folders, "--fused", folders[0], "--metrics", "EI", "--quiet") == 0
     stream.flush()
     assert b"EI ?" in stream.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+# Sets
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> Path:
+    """Two sets of two pairs, the second one's with colour; and what is no set."""
+    root = tmp_path / "sets"
+    for number, (name, make) in enumerate((("first", grey), ("second", coloured))):
+        for letter, seed in (("a", 0), ("b", 50)):
+            (root / name / letter).mkdir(parents=True)
+            for i in range(2):
+                Image.fromarray(make(number + i + seed)).save(root / name / letter / f"{i}.png")
+    (root / "none" / "a").mkdir(parents=True)
+    (root / "README.md").write_text("no set")
+    return root
+
+
+def test_sets(sets: Path) -> None:
+    models = {"mean": Mean(), "first": First()}
+    result = evaluate_sets(sets, models, METRICS, progress=False)
+    assert list(result.sets) == ["first", "second"]
+    assert result.models == ("mean", "first")
+    assert result.metrics == METRICS
+    assert result.failures == ()
+    for name, found in result.sets.items():
+        assert found == evaluate_folders(sets / name / "a", sets / name / "b", models, METRICS, progress=False)
+    assert len(result.scores) == 8
+
+
+def test_saved_images_are_measured_as_the_models_were(sets: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    models = {"mean": Mean(), "../first": First()}
+    made = evaluate_sets(sets, models, METRICS, kept, progress=False)
+    files = sorted(str(path.relative_to(kept)) for path in kept.rglob("*.png"))
+    assert files == [f"{model}/{name}/{i}.png" for model in ("_._first", "mean") for name in made.sets for i in (0, 1)]
+    again = {"mean": FusedImages(kept / "mean"), "../first": FusedImages(kept / "_._first")}
+    assert evaluate_sets(sets, again, METRICS, progress=False) == made
+    pairs = evaluate_folders(sets / "first" / "a", sets / "first" / "b", {"m": Mean()}, ["EI"], kept, progress=False)
+    assert len(pairs.scores) == 2
+    assert (kept / "m" / "0.png").read_bytes() == (kept / "mean" / "first" / "0.png").read_bytes()
+
+
+def test_what_is_wrong_with_sets(sets: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a set is a subfolder"):
+        evaluate_sets(sets / "first", FusedImages(sets), progress=False)
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        evaluate_sets(tmp_path / "nowhere", progress=False)
+    (tmp_path / "fused" / "first").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"fused.second: no such folder"):
+        evaluate_sets(sets, FusedImages(tmp_path / "fused"), progress=False)
+    with pytest.raises(InputError, match="would be saved as x_y"):
+        evaluate_sets(sets, {"x/y": Mean(), "x:y": First()}, ["EI"], tmp_path / "kept", progress=False)
+
+
+def sets_example(models: tuple[str, ...]) -> SetsEvaluation:
+    values = {
+        "u": {"EI": (50.0, 40.0), "Nabf": (0.1, 0.2), "SCD": (1.0, -0.5)},
+        "v": {"EI": (30.0, 40.0), "Nabf": (0.3, 0.2), "SCD": (math.nan, 1.0)},
+    }
+    return SetsEvaluation(
+        {
+            name: Evaluation(
+                models,
+                ("EI", "Nabf", "SCD"),
+                1,
+                tuple(
+                    Score(model, "p", {metric: pair[column] for metric, pair in metrics.items()})
+                    for column, model in enumerate(models)
+                ),
+                (),
+            )
+            for name, metrics in values.items()
+        }
+    )
+
+
+def test_tables_of_sets() -> None:
+    example = sets_example(("x", "y"))
+    assert example.table().split("All sets, means\n\n")[1].splitlines() == [
+        "          EI ↑   Nabf ↓  SCD ↑",
+        "u  x      50.00  0.100   1.000",
+        "u  y      40.00  0.200   -0.500",
+        "u  x / y  125%   50%     –",
+        "v  x      30.00  0.300   –",
+        "v  y      40.00  0.200   1.000",
+        "v  x / y  75%    150%    –",
+        "",
+        "x is better than y in 3 of 5.",
+    ]
+    assert example.table().startswith("u\n\n" + example.sets["u"].table() + "\nv\n\n")
+    markdown = example.markdown().splitlines()
+    assert markdown[2:6] == [
+        "| set | model | EI ↑ | Nabf ↓ | SCD ↑ |",
+        "| --- | --- | ---: | ---: | ---: |",
+        "| u | x | **50.00** | **0.100** | **1.000** |",
+        "| u | y | 40.00 | 0.200 | -0.500 |",
+    ]
+    assert "x is better than y in 3 of 5." in markdown
+    assert example.markdown().endswith("## v\n\n" + example.sets["v"].markdown())
+    rows = list(csv.DictReader(io.StringIO(example.csv())))
+    assert len(rows) == 12
+    assert (rows[6]["set"], rows[6]["model"], rows[6]["metric"], rows[6]["mean"]) == ("v", "x", "EI", "30.0")
+    document = json.loads(example.json())
+    assert document["sets"]["u"] == json.loads(example.sets["u"].json())
+    assert document["ratios"] == {
+        "u": {"EI": 1.25, "Nabf": 0.5, "SCD": None},
+        "v": {"EI": 0.75, "Nabf": pytest.approx(1.5), "SCD": None},
+    }
+
+
+def test_tables_of_sets_with_one_model() -> None:
+    example = sets_example(("x",))
+    assert "better" not in example.table()
+    assert "%" not in example.table()
+    assert "ratios" not in json.loads(example.json())
+    assert "| u | x | 50.00 | 0.100 | 1.000 |" in example.markdown().splitlines()
+
+
+def test_command_with_sets(sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept, out = tmp_path / "kept", tmp_path / "out"
+    out.mkdir()
+    expected = evaluate_sets(sets, {"mean": Mean(), "first": First()}, METRICS, kept, progress=False)
+    files = [item for kind in ("markdown", "csv", "json") for item in (f"--{kind}", out / f"table.{kind}")]
+    fused = ["--fused", kept / "mean", kept / "first", "--metrics", *METRICS]
+    assert run("--sets", sets, *fused, *files, "--plot", out / "plot.png", "--quiet") == 0
+    assert capsys.readouterr().out == expected.table()
+    for kind in ("markdown", "csv", "json"):
+        assert (out / f"table.{kind}").read_text(encoding="utf-8") == getattr(expected, kind)()
+    with Image.open(out / "plot.png") as image:
+        assert image.width > image.height > 200, "three panels a set, two sets"
+
+
+def test_pan_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example that makes a set of bands: each image from its own 0.1st to 99.9th percentile."""
+    tifffile = pytest.importorskip("tifffile")
+    rng = np.random.default_rng(0)
+    ms, pan = rng.integers(0, 2000, (40, 60, 3), np.uint16), rng.integers(300, 4000, (80, 120), np.uint16)
+    ms[..., 2] = np.arange(60, dtype=np.uint16) * 7 + 11
+    for name, image in (("ms", ms), ("pan", pan)):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "x.tif", image)
+    script, out = ROOT / "examples" / "pan_pairs.py", tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", [str(script), *(str(tmp_path / name) for name in ("ms", "pan", "out"))])
+    runpy.run_path(str(script), run_name="__main__")
+    names = [f"x_band{k}.png" for k in (1, 2, 3)]
+    assert sorted(path.name for path in (out / "a").iterdir()) == names
+    panchromatic = np.asarray(Image.open(out / "b" / names[2]))
+    low, high = np.percentile(pan, (0.1, 99.9))
+    np.testing.assert_allclose(panchromatic, ((pan - low) / (high - low) * 255).clip(0, 255), atol=0.501)
+    band = np.asarray(Image.open(out / "a" / names[2])).astype(int)
+    assert band.shape == pan.shape
+    # A ramp stays one, from end to end.
+    assert (band.min(), band.max()) == (0, 255)
+    assert (np.diff(band, axis=1) >= 0).all()

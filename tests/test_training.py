@@ -1,24 +1,45 @@
 """Training: what each step may move, what the data is made of, and that a resumed run is the unbroken one."""
 
+import json
+import math
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import photo
+from conftest import ROOT, photo
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from gifnet import InputError
-from gifnet.checkpoint import load_weights
+from gifnet import InputError, metrics
+from gifnet.checkpoint import file_sha256, load_weights, save_weights
+from gifnet.cli import main
 from gifnet.errors import CheckpointError
+from gifnet.fuser import Fuser
 from gifnet.network import GIFNet, GIFNetConfig
+from gifnet.training.curves import draw
 from gifnet.training.data import DataConfig, TrainingData
 from gifnet.training.defocus import DefocusConfig, gaussian_blur, random_defocus, random_region
 from gifnet.training.degradation import DegradationConfig, degrade, jpeg
-from gifnet.training.losses import LossConfig, detail_energy, detail_loss, multi_modal_loss, photography_loss
+from gifnet.training.densenet import densenet121_features
+from gifnet.training.losses import (
+    LossConfig,
+    detail_energy,
+    detail_loss,
+    multi_modal_loss,
+    photography_loss,
+    public_loss,
+)
 from gifnet.training.recipe import Recipe, read_recipe
-from gifnet.training.steps import Planes, multi_modal_step, photography_step
-from gifnet.training.trainer import Trainer
+from gifnet.training.steps import Planes, decoder_step, multi_modal_step, photography_step
+from gifnet.training.trainer import CURVES, Trainer, start_anew
+from gifnet.training.validation import METRICS as VALIDATED
+from gifnet.training.validation import Validation, focus_pair
 
 SMALL = GIFNetConfig(growth=4, position_hidden=8)
 CROP = 48
@@ -40,12 +61,16 @@ def seed_of(name: str, i: int) -> int:
     return sum(name.encode()) + i
 
 
-def trainer(folders: Path, run: Path, **options: object) -> Trainer:
+def validation(folders: Path, every: int = 2) -> Validation:
+    return Validation((folders / "ir", folders / "vis"), folders / "photos", every)
+
+
+def trainer(folders: Path, run: Path, validation: Validation | None = None, **options: object) -> Trainer:
     run.mkdir(exist_ok=True)
     config = Recipe(iterations=6, warmup=2, data=DataConfig(crop=CROP, batch=2), **options)  # type: ignore[arg-type]
     data = TrainingData(folders / "ir", folders / "vis", folders / "photos", config.data, config.seed)
     torch.manual_seed(0)
-    return Trainer(GIFNet(SMALL), data, config, run, torch.device("cpu"))
+    return Trainer(GIFNet(SMALL), data, config, run, torch.device("cpu"), validation=validation)
 
 
 def planes(count: int, seed: int = 0) -> list[torch.Tensor]:
@@ -91,25 +116,42 @@ def test_the_auxiliary_pair_matters_and_gets_no_gradient() -> None:
     assert other.fusion.item() != losses.fusion.item()
 
 
-def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: Path) -> None:
-    whole = trainer(folders, tmp_path / "whole")
+@pytest.mark.parametrize("train_only", ["all", "decoder"])
+def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: Path, train_only: str) -> None:
+    options = {"train_only": train_only, "mixed_share": 0.5, "fresh_decoder_layers": 1}
+    checks = validation(folders)
+    whole = trainer(folders, tmp_path / "whole", checks, **options)
     whole.run(progress=False)
-    first = trainer(folders, tmp_path / "halves")
+    first = trainer(folders, tmp_path / "halves", checks, **options)
     for batch in first.data.batches(0, 3):
         first.curves.append(first.step(batch))
+        first.validate()
     first.save()
-    second = trainer(folders, tmp_path / "halves")
+    second = trainer(folders, tmp_path / "halves", checks, **options)
     assert second.resume()
     assert second.iteration == 3
     second.run(progress=False)
     assert second.iteration == whole.iteration == 6
     assert second.curves == whole.curves
+    assert [row["iteration"] for row in second.validations] == [2, 4, 6]
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
         assert torch.equal(whole.average[name], second.average[name]), name
-    files = [tmp_path / run / "last.safetensors" for run in ("whole", "halves")]
-    assert files[0].read_bytes() == files[1].read_bytes()
-    assert load_weights(files[0]).config == SMALL
+    without = trainer(folders, tmp_path / "without", **options)
+    without.run(progress=False)
+    for name in ("last.safetensors", "curves.csv", "best.safetensors", "validation.csv"):
+        expected = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "halves" / name).read_bytes() == expected, name
+        if name in ("last.safetensors", "curves.csv"):
+            assert (tmp_path / "without" / name).read_bytes() == expected, "validation changes nothing"
+    states = [load_file(tmp_path / run / "state.safetensors") for run in ("whole", "halves", "without")]
+    for state in states[1:]:
+        assert state.keys() == states[0].keys()
+        assert all(torch.equal(value, states[0][name]) for name, value in state.items())
+    assert sorted(path.name for path in (tmp_path / "halves").iterdir()) == [
+        "best.safetensors", "curves.csv", "curves.png", "last.safetensors", "state.safetensors", "validation.csv",
+    ]  # fmt: skip
+    assert load_weights(tmp_path / "whole" / "last.safetensors").config == SMALL
 
 
 def test_a_run_of_another_recipe_is_not_resumed(folders: Path, tmp_path: Path) -> None:
@@ -117,6 +159,280 @@ def test_a_run_of_another_recipe_is_not_resumed(folders: Path, tmp_path: Path) -
     with pytest.raises(CheckpointError, match="another recipe"):
         trainer(folders, tmp_path / "run", rate=1e-4).resume()
     assert not trainer(folders, tmp_path / "new").resume()
+
+
+def test_a_state_of_before_a_setting_existed_is_resumed(folders: Path, tmp_path: Path) -> None:
+    run = trainer(folders, tmp_path / "run")
+    run.save()
+    path = tmp_path / "run" / "state.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+    config = json.loads(metadata["config"])
+    del config["train_only"], config["losses"]["phi"]
+    save_file(tensors, path, {**metadata, "config": json.dumps(config)})
+    assert trainer(folders, tmp_path / "run").resume()
+    with pytest.raises(CheckpointError, match="another recipe"):
+        trainer(folders, tmp_path / "run", train_only="decoder").resume()
+    save_file(tensors, path, {**metadata, "config": json.dumps({**config, "of_the_future": 1})})
+    with pytest.raises(CheckpointError, match="of_the_future"):
+        trainer(folders, tmp_path / "run").resume()
+
+
+def test_a_terminated_run_saves_and_goes_on(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = validation(folders)
+    whole = trainer(folders, tmp_path / "whole", checks)
+    whole.run(progress=False)
+    stopped = trainer(folders, tmp_path / "stopped", checks)
+
+    def terminated(*arguments: object) -> None:
+        """In the place of the second validation, given up for the signal that arrives in it."""
+        if stopped.iteration == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(*arguments)
+
+    measure = checks.measure
+    monkeypatch.setattr(checks, "measure", terminated)
+    stopped.run(progress=False)
+    assert stopped.iteration == 4
+    assert [row["iteration"] for row in stopped.validations] == [2]
+    monkeypatch.undo()
+    again = trainer(folders, tmp_path / "stopped", checks)
+    assert again.resume()
+    again.run(progress=False)
+    for name in ("last.safetensors", "best.safetensors", "curves.csv", "validation.csv"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_the_decoder_alone_learns_and_nothing_else_moves(folders: Path, tmp_path: Path) -> None:
+    run = trainer(folders, tmp_path / "run", train_only="decoder", mixed_share=0.5, rate=3e-3)
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    batch = run.data.batch(0)
+    rows = []
+    for _ in range(20):
+        run.iteration = 2  # the same draws every time, at the full rate
+        rows.append(run.step(batch))
+    assert tuple(rows[0]) == CURVES["decoder"]
+    assert rows[-1]["decoder_fusion"] < 0.7 * rows[0]["decoder_fusion"]
+    moved = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if name.startswith("decoder.")}
+
+
+def test_the_decoder_step_sees_features_as_inference_does() -> None:
+    for branch in ("mm", "dp"):
+        torch.manual_seed(0)
+        model = GIFNet(replace(SMALL, main=branch)).train()
+        images, mixed = Planes(*planes(5)), torch.tensor([True, False])
+        losses = decoder_step(model, images, mixed, LossConfig(multi_modal=3.0))
+        a, b = torch.stack([images.near[0], images.infrared[1]]), torch.stack([images.far[0], images.visible[1]])
+        with torch.no_grad():
+            fused = model.eval()(a, b)
+        one = photography_loss(fused[:1], images.sharp[:1], LossConfig())
+        other = multi_modal_loss(fused[1:], images.infrared[1:], images.visible[1:], LossConfig())
+        torch.testing.assert_close(losses.fusion, one / 2 + 3 * other / 2)
+        assert losses.public is None
+        assert losses.total is losses.fusion
+
+
+def test_fresh_layers_are_the_decoder_s_last() -> None:
+    torch.manual_seed(0)
+    model = GIFNet(SMALL)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    start_anew(model, 0, seed=0)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    start_anew(model, 3, seed=0)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {f"decoder.decode.{index}.weight" for index in (2, 4, 6)}, "biases were zero already"
+    weight = model.decoder.decode[2].weight  # type: ignore[union-attr]
+    assert float(weight.detach().std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)  # type: ignore[arg-type, operator]
+    once = model.state_dict()["decoder.decode.2.weight"].clone()
+    start_anew(model, 1, seed=0)
+    assert torch.equal(model.state_dict()["decoder.decode.2.weight"], once)
+
+
+def test_the_main_branch_is_kept_or_chosen(folders: Path, tmp_path: Path) -> None:
+    for choice, expected in (("keep", "dp"), ("mm", "mm")):
+        run = trainer(folders, tmp_path / choice, main=choice)
+        run.save()
+        assert load_weights(tmp_path / choice / "last.safetensors").config.main == expected
+
+
+# Validation and curves
+
+
+def test_validation_measures_as_the_metrics_do(folders: Path) -> None:
+    torch.manual_seed(0)
+    model = GIFNet(SMALL)
+    found = validation(folders).measure(model, torch.device("cpu"))
+    assert found is not None
+    fuser = Fuser(model.eval(), "cpu", "float32")
+
+    def plane(folder: str, i: int) -> torch.Tensor:
+        (path,) = (folders / folder).glob(f"{i}.*")
+        return torch.from_numpy(np.array(Image.open(path).convert("L")))[None]
+
+    def unit(plane: torch.Tensor) -> torch.Tensor:
+        return plane[None].float() / 255
+
+    values = []
+    for i in range(3):
+        a, b = plane("ir", i), plane("vis", i)
+        values.append(metrics.evaluate(unit(fuser.fuse(a, b)), unit(a), unit(b), VALIDATED))
+    for name in VALIDATED:
+        assert found[name] == pytest.approx(np.mean([float(value[name]) for value in values]), rel=1e-5), name
+    decibels = []
+    for i in range(2):
+        sharp = plane("photos", i)
+        near, far = ((side[0] * 255).round().to(torch.uint8) for side in focus_pair(unit(sharp), i))
+        error = (unit(fuser.fuse(near, far)) - unit(sharp)).square().mean()
+        decibels.append(-10 * float(error.log10()))
+    assert found["photo_psnr"] == pytest.approx(np.mean(decibels), rel=1e-5)
+    terms = [found[name] for name in ("VIF", "Qabf", "SSIM")]
+    assert found["score"] == pytest.approx(sum(terms) + found["photo_psnr"] / 20)
+    assert tuple(sorted(found)) == tuple(sorted(validation(folders).names))
+
+
+def test_validation_takes_either_kind(folders: Path) -> None:
+    model, cpu = GIFNet(SMALL), torch.device("cpu")
+    pairs = Validation((folders / "ir", folders / "vis"), None).measure(model, cpu)
+    photos = Validation(None, folders / "photos").measure(model, cpu)
+    both = validation(folders).measure(model, cpu)
+    assert pairs is not None
+    assert photos is not None
+    assert both is not None
+    assert set(pairs) == {"score", *VALIDATED}
+    assert set(photos) == {"score", "photo_psnr", "photo_ssim"}
+    assert both["score"] == pytest.approx(pairs["score"] + photos["score"])
+    assert validation(folders).measure(model, cpu, stopped=lambda: True) is None
+
+
+def test_validation_takes_the_middle_of_large_images(tmp_path: Path) -> None:
+    pixels = photo(300, 400, 0)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    (case,) = Validation(None, tmp_path).cases
+    assert case.truth is not None
+    np.testing.assert_array_equal(case.truth[0].numpy(), pixels[22:278, 72:328])
+
+
+def test_what_can_not_validate(folders: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="1 or more"):
+        Validation((folders / "ir", folders / "vis"), None, every=0)
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        Validation((folders / "ir", tmp_path / "nowhere"), None)
+    Image.fromarray(photo(40, 90, 0)).save(tmp_path / "small.png")
+    with pytest.raises(InputError, match=r"small\.png: 90×40 pixels"):
+        Validation(None, tmp_path)
+    run = trainer(folders, tmp_path / "run", validation(folders, every=1))
+    run.curves.append(run.step(run.data.batch(0)))
+    assert run.validate()
+    assert not run.validate(), "once is enough"
+    run.save()
+    with pytest.raises(CheckpointError, match=r"validation\.csv: holds score, VIF"):
+        trainer(folders, tmp_path / "run", Validation(None, folders / "photos")).resume()
+
+
+def test_the_best_weights_are_kept(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = validation(folders, every=1)
+    scores = iter([1.0, math.nan, 3.0, 2.0, 3.0, 2.5])
+    monkeypatch.setattr(checks, "measure", lambda *_: dict.fromkeys(checks.names, next(scores)))
+    run = trainer(folders, tmp_path / "run", checks)
+    run.run(progress=False)
+    with safe_open(tmp_path / "run" / "best.safetensors", framework="pt") as file:
+        notes = json.loads(file.metadata()["notes"])
+    assert notes["iterations"] == "3"
+    assert json.loads(notes["validation"])["score"] == 3.0
+    assert notes["phi"].startswith("logarithm of the root mean squared detail")
+    rows = (tmp_path / "run" / "validation.csv").read_text().splitlines()
+    assert rows[0].startswith("iteration,score,VIF,")
+    assert [row.split(",")[:2] for row in rows[1:3]] == [["1", "1.0"], ["2", "nan"]]
+
+
+def test_curves_are_drawn(folders: Path, tmp_path: Path) -> None:
+    def shown(path: Path) -> tuple[int, int, int]:
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            colours = image.convert("RGB").getcolors(maxcolors=1 << 20)
+            return *image.size, len(colours or [])
+
+    rows = [{"iteration": i, "rate": 1.0, "x": 1 / (i + 1), "y": 2.0, "zero": 0.0} for i in range(120)]
+    draw(tmp_path / "losses.png", rows)
+    draw(tmp_path / "both.png", rows, [{"iteration": 50, "score": 2.0}, {"iteration": 100, "score": math.nan}])
+    draw(tmp_path / "none.png", [])
+    losses, both, none = (shown(tmp_path / f"{name}.png") for name in ("losses", "both", "none"))
+    assert both[1] == 2 * losses[1] == 2 * none[1]
+    assert losses[2] > none[2] + 20, "lines in colours of their own"
+
+
+def test_curves_are_drawn_at_most_every_minute(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer(folders, tmp_path / "run")
+    drawn: list[Path] = []
+    monkeypatch.setattr("gifnet.training.trainer.draw", lambda path, *_: drawn.append(path))
+    for _ in range(3):
+        run.save()
+    assert drawn == [tmp_path / "run" / "curves.png"]
+    run.run(progress=False)
+    assert len(drawn) == 2, "and at the end"
+
+
+# The command
+
+
+def test_command(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, start = tmp_path / "densenet121.safetensors", tmp_path / "start.safetensors"
+    save_file(densenet121_features().state_dict(), weights)
+    torch.manual_seed(0)
+    save_weights(GIFNet(SMALL), start)
+    run = tmp_path / "run"
+    arguments = [
+        "train", folders / "ir", folders / "vis", "--photos", folders / "photos", "-o", run, "--device", "cpu",
+        "--init", start, "--phi", "densenet", "--densenet-weights", weights,
+        "--validate", folders / "ir", folders / "vis", "--validate-every", 2,
+        "--set", "iterations=3", "--set", "data.crop=48", "--set", "data.batch=2", "--set", "train_only=decoder",
+        "--set", "fresh_decoder_layers=3", "--set", "main=mm", "--set", "mixed_share=0.5",
+    ]  # fmt: skip
+    assert main([str(argument) for argument in arguments]) == 0
+    assert "3/3" in capsys.readouterr().err
+    assert {path.name for path in run.iterdir()} == {
+        "last.safetensors", "best.safetensors", "state.safetensors", "curves.csv", "curves.png", "validation.csv",
+    }  # fmt: skip
+    model = load_weights(run / "last.safetensors")
+    assert model.config.main == "mm"
+    begun = load_weights(start)
+    assert torch.equal(model.encoder.conv1.weight, begun.encoder.conv1.weight)
+    assert not torch.equal(model.decoder.complement[0].weight, begun.decoder.complement[0].weight)  # type: ignore[arg-type]
+    with safe_open(run / "last.safetensors", framework="pt") as file:
+        notes = json.loads(file.metadata()["notes"])
+    assert notes["phi"].startswith("mean squared detail of five stages of DenseNet-121")
+    assert notes["densenet_sha256"] == file_sha256(weights)
+    assert notes["initial_weights_sha256"] == file_sha256(start)
+    recipe = json.loads(notes["recipe"])
+    assert (recipe["train_only"], recipe["losses"]["phi"]) == ("decoder", "densenet")
+    iterations = [row.split(",")[0] for row in (run / "validation.csv").read_text().splitlines()]
+    assert iterations == ["iteration", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--phi", "densenet"], "needs its weights: --densenet-weights FILE"),
+        (["--densenet-weights", "x.safetensors"], "goes with --phi densenet"),
+        (["--phi", "densenet", "--densenet-weights", "x.pth"], "weights_only=True"),
+        (["--set", "train_only=encoder"], "give one of all, decoder"),
+        (["--set", "main=xx"], "give one of keep, mm, dp"),
+        (["--set", "fresh_decoder_layers=5"], "must be 0 to 4"),
+        (["--set", "losses.phi=vgg"], "give one of gradient, densenet"),
+        (["--set", "train_only=1"], "train_only must be a word, such as all, not 1"),
+    ],
+)
+def test_command_refuses(
+    folders: Path, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(folders / "ir"), str(folders / "vis"), "-o", str(tmp_path / "run"), *arguments]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+# Data, losses and recipes
 
 
 def test_training_learns(folders: Path, tmp_path: Path) -> None:
@@ -258,6 +574,20 @@ def test_photography_loss_is_the_paper_s_by_default() -> None:
     assert photography_loss(sharp, sharp, LossConfig(absolute=1, structure=1)) < 1e-6
 
 
+def test_losses_keep_full_precision_under_autocast() -> None:
+    a = torch.from_numpy(photo(CROP, CROP, 0).astype(np.float32) / 255)[None, None]
+    b = (a + 0.01 * torch.randn(a.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    config = LossConfig(absolute=1, structure=1, detail=1)
+
+    def losses() -> torch.Tensor:
+        return torch.stack([public_loss(b, a), multi_modal_loss(b, a, a / 2, config), photography_loss(b, a, config)])
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = losses()
+        assert public_loss(a, a) < 1e-6
+    assert torch.equal(under_autocast, losses())
+
+
 def test_recipes_are_read_strictly(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text('{"iterations": 7, "data": {"crop": 64}, "defocus": {"blur": [1, 2]}}')
@@ -273,7 +603,7 @@ def test_recipes_are_read_strictly(tmp_path: Path) -> None:
         ("data.crops=3", r"unknown setting data\.crops.*crop"),
         ("iterations=1.5", "iterations must be a whole number"),
         ("rate=-1", "rate must be a number, 0 or more"),
-        ("rate=fast", "name=value"),
+        ("rate=fast", "rate must be a number, 0 or more, not .fast."),
         ("rate", "name=value"),
         ("rate.x=1", "rate must be a number"),
         ("defocus.blur=[1]", "list of 2"),
@@ -284,6 +614,21 @@ def test_recipes_are_read_strictly(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(InputError, match=r"recipe\.json"):
         read_recipe(path)
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    def settings(values: dict[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield from settings(value, f"{prefix}{name}.")
+            else:
+                yield prefix + name, list(value) if isinstance(value, tuple) else value
+
+    rows = [line.split(" | ") for line in (ROOT / "docs" / "training.md").read_text("utf-8").splitlines()]
+    documented = {row[0].strip("| `"): row[1] for row in rows if len(row) == 3}
+    for name, value in settings(asdict(Recipe())):
+        default = documented[name]
+        assert default == value if isinstance(value, str) else json.loads(default) == value, name
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -63,6 +63,14 @@ def images_by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
+def paired(first: Path, second: Path) -> list[list[Path]]:
+    """The files of the stems that both folders have, sorted; an InputError where there are none."""
+    a, b = images_by_stem(first), images_by_stem(second)
+    if not a.keys() & b.keys():
+        raise InputError(f"{first} and {second} have no file stem in common")
+    return [[a[stem], b[stem]] for stem in sorted(a.keys() & b.keys())]
+
+
 class Pyramid(NamedTuple):
     """One image's planes at full and half size, (planes, H, W) uint8; a pair's two planes stay aligned."""
 
@@ -93,11 +101,7 @@ class TrainingData:
         self, infrared: Path, visible: Path, photos: Path | None, config: DataConfig, seed: int, progress: bool = False
     ) -> None:
         self.config, self.seed = config, seed
-        a, b = images_by_stem(infrared), images_by_stem(visible)
-        stems = sorted(a.keys() & b.keys())
-        if not stems:
-            raise InputError(f"{infrared} and {visible} have no file stem in common")
-        groups = [[a[stem], b[stem]] for stem in stems]
+        groups = paired(infrared, visible)
         photo_groups = [[path] for path in images_by_stem(photos).values()] if photos else []
         with ThreadPoolExecutor() as pool:
             work = tqdm(

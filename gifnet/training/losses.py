@@ -1,13 +1,40 @@
 """The losses of both steps (Cheng et al., CVPR 2025)."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from ..errors import InputError
+
 PYRAMID_LEVELS = 5  # as many as the paper's φ has stages of DenseNet-121
+
+Arguments = ParamSpec("Arguments")
+Loss = Callable[Concatenate[Tensor, Arguments], Tensor]
+Phi = Callable[[Tensor], Tensor]  # the information measure φ: planes (B, 1, H, W) in [0, 1] to (B,)
+
+PHIS = {  # what a recipe may name, and what is noted with the weights
+    "gradient": "logarithm of the root mean squared detail over five octaves",
+    "densenet": "mean squared detail of five stages of DenseNet-121's features",
+}
+
+
+def in_full_precision(loss: Loss[Arguments]) -> Loss[Arguments]:
+    """The loss, computed without autocast: in bfloat16, SSIM's variances vanish in the rounding of squared means, so
+    that 1 - SSIM of an image with itself is 0.6, and its gradient has nothing to do with the true one.
+    """
+
+    @functools.wraps(loss)
+    def computed(plane: Tensor, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        with torch.autocast(plane.device.type, enabled=False):
+            return loss(plane, *args, **kwargs)
+
+    return computed
 
 
 @dataclass(frozen=True)
@@ -24,8 +51,14 @@ class LossConfig:
     photography: float = 1.0
     absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
     structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
+    phi: str = "gradient"  # what weighs infrared against visible: ``detail_energy``, or "densenet", the paper's
+
+    def __post_init__(self) -> None:
+        if self.phi not in PHIS:
+            raise InputError(f"phi: {self.phi!r}; give one of {', '.join(PHIS)}")
 
 
+@in_full_precision
 def public_loss(reconstructed: Tensor, visible: Tensor) -> Tensor:
     """L_pub = 1 - SSIM + MSE of REC's output against the sharp visible plane; both (B, 1, H, W)."""
     return dissimilarity(reconstructed, visible) + F.mse_loss(reconstructed, visible)
@@ -38,15 +71,21 @@ def dissimilarity(x: Tensor, y: Tensor) -> Tensor:
     return 1 - ssim
 
 
+def detail_kernel(like: Tensor) -> Tensor:
+    """The kernel of the paper's φ, (1, 1, 3, 3): 1/8 around, -1 in the middle."""
+    kernel = like.new_full((1, 1, 3, 3), 1 / 8)
+    kernel[..., 1, 1] = -1
+    return kernel
+
+
 def detail_energy(plane: Tensor) -> Tensor:
-    """φ without a pretrained network: log of the root mean squared response of the paper's 3x3 kernel (1/8 around,
-    -1 in the middle), averaged over a pyramid of five octaves. ``plane``: (B, 1, H, W); returns (B,).
+    """φ without a pretrained network: log of the root mean squared response of the paper's 3x3 kernel, averaged over a
+    pyramid of five octaves. ``plane``: (B, 1, H, W); returns (B,).
 
     In the logarithm, so that the softmax of two measures is each one's share of the detail: φ on raw luminance would
     be too small for a softmax to tell two images apart.
     """
-    kernel = plane.new_full((1, 1, 3, 3), 1 / 8)
-    kernel[..., 1, 1] = -1
+    kernel = detail_kernel(plane)
     energies = []
     for level in range(PYRAMID_LEVELS):
         if level:
@@ -76,12 +115,15 @@ def detail_loss(fused: Tensor, first: Tensor, second: Tensor, octaves: int = 1) 
     return torch.stack(losses).mean()
 
 
-def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor, config: LossConfig) -> Tensor:
+@in_full_precision
+def multi_modal_loss(
+    fused: Tensor, infrared: Tensor, visible: Tensor, config: LossConfig, phi: Phi = detail_energy
+) -> Tensor:
     """w_ir·MSE(fused, ir) + w_vis·MSE(fused, vis), the weights a softmax of φ per pair; all (B, 1, H, W).
 
     With the configured share of ``detail_loss``.
     """
-    weights = torch.stack([detail_energy(infrared), detail_energy(visible)]).softmax(dim=0)
+    weights = torch.stack([phi(infrared), phi(visible)]).softmax(dim=0)
     errors = torch.stack([(fused - source).square().mean(dim=(1, 2, 3)) for source in (infrared, visible)])
     loss = (weights * errors).sum(dim=0).mean()
     return (
@@ -89,6 +131,7 @@ def multi_modal_loss(fused: Tensor, infrared: Tensor, visible: Tensor, config: L
     )
 
 
+@in_full_precision
 def photography_loss(fused: Tensor, sharp: Tensor, config: LossConfig) -> Tensor:
     """MSE(fused, sharp), with the configured shares of mean absolute error and 1 - SSIM; both (B, 1, H, W)."""
     loss = F.mse_loss(fused, sharp)

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..network.config import BRANCHES
 from .data import DataConfig
 from .defocus import DefocusConfig
 from .degradation import DegradationConfig
 from .losses import LossConfig
+
+DECODER_LAYERS = 4  # convolutions of G-Dec after its two 1x1 ones
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,21 @@ class Recipe:
     ema: float = 0.999  # decay of the averaged weights
     clip: float = 1.0  # largest gradient norm
     mixed_share: float = 0.0  # of the MM step's pairs that are near- and far-focused ones, so that MM can do those too
+    main: str = "keep"  # branch at inference: "mm", "dp", or "keep", the network's own (a new one's is "dp")
+    train_only: str = "all"  # or "decoder": G-Dec alone, by ``decoder_step`` in place of the MM and the DP step
+    fresh_decoder_layers: int = 0  # so many of G-Dec's last convolutions start anew; there are four
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     defocus: DefocusConfig = field(default_factory=DefocusConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
     losses: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        for name, choices in (("main", ("keep", *BRANCHES)), ("train_only", ("all", "decoder"))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"recipe: {name} is {getattr(self, name)!r}; give one of {', '.join(choices)}")
+        if self.fresh_decoder_layers > DECODER_LAYERS:
+            raise InputError(f"recipe: fresh_decoder_layers must be 0 to {DECODER_LAYERS}")
 
     def rate_at(self, iteration: int) -> float:
         """The learning rate: a linear rise over the warm-up, then half a cosine."""
@@ -40,7 +53,7 @@ class Recipe:
 
 
 def read_recipe(path: Path | None, settings: Iterable[str] = ()) -> Recipe:
-    """The recipe in a JSON file (None: the default one), changed by settings such as ``data.crop=96``.
+    """The recipe in a JSON file (None: the default one), changed by settings such as ``data.crop=96`` or ``main=mm``.
 
     A recipe's JSON has the fields of ``Recipe``, nested; fields left out keep their defaults. Raises InputError for a
     file or setting that is no such thing, naming the fields there are.
@@ -56,9 +69,11 @@ def read_recipe(path: Path | None, settings: Iterable[str] = ()) -> Recipe:
         try:
             value = json.loads(text)
         except ValueError:
-            equals = ""
+            value = text  # a word without quotes, which a shell takes off
         if not equals:
-            raise InputError(f"{setting!r}: give a setting as name=value, such as data.crop=96 or defocus.blur=[1,4]")
+            raise InputError(
+                f"{setting!r}: give a setting as name=value, such as data.crop=96, defocus.blur=[1,4] or main=mm"
+            )
         *groups, last = name.split(".")
         target = values
         for group in groups:
@@ -66,6 +81,11 @@ def read_recipe(path: Path | None, settings: Iterable[str] = ()) -> Recipe:
             if not isinstance(target, dict):
                 raise InputError(f"{setting!r}: {group} has no settings of its own")
         target[last] = value
+    return build_recipe(values)
+
+
+def build_recipe(values: Any) -> Recipe:
+    """The recipe of these values, nested as in its JSON. Raises InputError, as ``read_recipe`` does."""
     recipe: Recipe = _build(Recipe(), values, "")
     return recipe
 
@@ -89,6 +109,10 @@ def _checked(own: Any, value: Any, name: str) -> Any:
         if not isinstance(value, list) or len(value) != len(own):
             raise InputError(f"recipe: {name} must be a list of {len(own)} numbers, not {value!r}")
         return tuple(_checked(mine, given, name) for mine, given in zip(own, value, strict=True))
+    if isinstance(own, str):
+        if not isinstance(value, str):
+            raise InputError(f"recipe: {name} must be a word, such as {own}, not {value!r}")
+        return value
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
     if not number or (isinstance(own, int) and not isinstance(value, int)):
         kind = "a whole number" if isinstance(own, int) else "a number"

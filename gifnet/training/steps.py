@@ -1,4 +1,7 @@
-"""The two alternating steps: each trains the shared parts and its own task's branch as the main one."""
+"""The two alternating steps: each trains the shared parts and its own task's branch as the main one.
+
+And a step of the global decoder alone, to finish with.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..network import Branch, GIFNet
-from .losses import LossConfig, multi_modal_loss, photography_loss, public_loss
+from .losses import LossConfig, Phi, detail_energy, multi_modal_loss, photography_loss, public_loss
 
 
 class Planes(NamedTuple):
@@ -22,11 +25,25 @@ class Planes(NamedTuple):
 
 @dataclass(frozen=True)
 class StepLosses:
-    """Scalars of one step: L_pub of REC's output, the fused plane's own weighted loss, and their sum."""
+    """Scalars of one step: L_pub of REC's output, if it has a part, and the fused plane's own weighted loss."""
 
-    public: Tensor
+    public: Tensor | None
     fusion: Tensor
-    total: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.fusion if self.public is None else self.public + self.fusion
+
+
+def decode(model: GIFNet, shared: Tensor, gated: Tensor) -> Tensor:
+    """The fused planes (B, 1, H, W), in float32 even under autocast.
+
+    In bfloat16 the decoder's activations, tens in size, are too coarse for a level of 255: it then learns a mapping
+    with kinks, which show as specks.
+    """
+    with torch.autocast(shared.device.type, enabled=False):
+        fused: Tensor = model.decoder(shared.float(), gated.float())
+    return fused
 
 
 def run_networks(
@@ -40,38 +57,57 @@ def run_networks(
     with torch.no_grad():
         auxiliary = model.encoder(torch.cat(other_pair, dim=1))
     gated = model.cfgm(shared, auxiliary, main)
-    # In bfloat16 the decoder's activations, tens in size, are too coarse for a level of 255: it then learns a mapping
-    # with kinks, which show as specks.
-    with torch.autocast(shared.device.type, enabled=False):
-        fused = model.decoder(shared.float(), gated.float())
-    return fused, model.reconstruction(shared).float()
+    return decode(model, shared, gated), model.reconstruction(shared).float()
 
 
-def multi_modal_step(model: GIFNet, planes: Planes, mixed: Tensor, config: LossConfig) -> StepLosses:
+def multi_modal_step(
+    model: GIFNet, planes: Planes, mixed: Tensor, config: LossConfig, phi: Phi = detail_energy
+) -> StepLosses:
     """MM main on (ir, vis), DP auxiliary on (nf, ff).
 
     ``mixed`` (B,), boolean, says which of the pairs are near- and far-focused ones instead, fused to ``sharp``: that
     makes MM a main branch for every task. The paper has none.
     """
-    infrared, visible, near, far, sharp = planes
-    chosen = mixed[:, None, None, None]
-    pair = torch.where(chosen, near, infrared), torch.where(chosen, far, visible)
-    fused, reconstructed = run_networks(model, pair, (near, far), "mm")
-    public = public_loss(reconstructed, torch.where(chosen, sharp, visible))
-    fusion = public.new_zeros(())
-    if not mixed.all():
-        modal = multi_modal_loss(fused[~mixed], infrared[~mixed], visible[~mixed], config)
-        fusion = fusion + config.multi_modal * modal * (~mixed).float().mean()
-    if mixed.any():
-        fusion = (
-            fusion + config.photography * photography_loss(fused[mixed], sharp[mixed], config) * mixed.float().mean()
-        )
-    return StepLosses(public, fusion, public + fusion)
+    pair = mixed_pairs(planes, mixed)
+    fused, reconstructed = run_networks(model, pair, (planes.near, planes.far), "mm")
+    public = public_loss(reconstructed, torch.where(mixed[:, None, None, None], planes.sharp, planes.visible))
+    return StepLosses(public, mixed_loss(fused, planes, mixed, config, phi))
 
 
 def photography_step(model: GIFNet, planes: Planes, config: LossConfig) -> StepLosses:
     """DP main on (nf, ff), MM auxiliary on (ir, vis)."""
     infrared, visible, near, far, sharp = planes
     fused, reconstructed = run_networks(model, (near, far), (infrared, visible), "dp")
-    public, fusion = public_loss(reconstructed, sharp), config.photography * photography_loss(fused, sharp, config)
-    return StepLosses(public, fusion, public + fusion)
+    return StepLosses(public_loss(reconstructed, sharp), config.photography * photography_loss(fused, sharp, config))
+
+
+def decoder_step(
+    model: GIFNet, planes: Planes, mixed: Tensor, config: LossConfig, phi: Phi = detail_energy
+) -> StepLosses:
+    """G-Dec on features as inference has them: both branches see the same pair, and the configured one is main.
+
+    Nothing else gets a gradient, and REC has no part. ``mixed`` is as for ``multi_modal_step``.
+    """
+    with torch.no_grad():
+        shared = model.encoder(torch.cat(mixed_pairs(planes, mixed), dim=1))
+        gated = model.cfgm(shared, shared, model.config.main)
+    return StepLosses(None, mixed_loss(decode(model, shared, gated), planes, mixed, config, phi))
+
+
+def mixed_pairs(planes: Planes, mixed: Tensor) -> tuple[Tensor, Tensor]:
+    """(nf, ff) where ``mixed``, (ir, vis) elsewhere."""
+    chosen = mixed[:, None, None, None]
+    return torch.where(chosen, planes.near, planes.infrared), torch.where(chosen, planes.far, planes.visible)
+
+
+def mixed_loss(fused: Tensor, planes: Planes, mixed: Tensor, config: LossConfig, phi: Phi) -> Tensor:
+    """The photography loss where ``mixed``, the multi-modal loss elsewhere, by their shares of the batch."""
+    infrared, visible, _, _, sharp = planes
+    loss = fused.new_zeros(())
+    if not mixed.all():
+        modal = multi_modal_loss(fused[~mixed], infrared[~mixed], visible[~mixed], config, phi)
+        loss = loss + config.multi_modal * modal * (~mixed).float().mean()
+    if mixed.any():
+        photography = photography_loss(fused[mixed], sharp[mixed], config)
+        loss = loss + config.photography * photography * mixed.float().mean()
+    return loss

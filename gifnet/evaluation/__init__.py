@@ -1,0 +1,21 @@
+"""Measuring fused images, or models, on folders of pairs and on sets of them.
+
+``measure`` does the work, ``report`` makes tables of what it found and ``figure`` draws it; ``command`` is
+``gifnet eval``.
+"""
+
+from .figure import plot
+from .measure import FusedImages, evaluate_folders, evaluate_sets
+from .report import Evaluation, Failure, Score, SetsEvaluation, Summary
+
+__all__ = [
+    "Evaluation",
+    "Failure",
+    "FusedImages",
+    "Score",
+    "SetsEvaluation",
+    "Summary",
+    "evaluate_folders",
+    "evaluate_sets",
+    "plot",
+]

@@ -1,0 +1,315 @@
+"""The work: pairs are found, fused (or their fused images found) and measured, one after the other."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from .. import colour
+from ..errors import InputError
+from ..image import read, write
+from ..metrics.planes import image_functions
+from ..metrics.registry import chosen
+from ..metrics.registry import evaluate as measure
+from .report import Evaluation, Failure, Score, SetsEvaluation
+
+
+class FuserLike(Protocol):
+    """What a model must offer, as ``gifnet.load`` gives it."""
+
+    def fuse(self, a: str, b: str, /) -> Image.Image:
+        """The fused image of two image files."""
+
+
+@dataclass(frozen=True)
+class FusedImages:
+    """In a model's place: a folder of images already fused, of the pairs' stems.
+
+    For ``evaluate_sets``, a folder with a subfolder of them for each set.
+    """
+
+    folder: str | os.PathLike[str]
+
+
+Name: TypeAlias = str | os.PathLike[str]  # of a model, as gifnet.load takes it
+Models: TypeAlias = Name | FusedImages | Sequence[Name | FusedImages] | Mapping[str, Name | FusedImages | FuserLike]
+
+
+def evaluate_folders(
+    a_dir: str | os.PathLike[str],
+    b_dir: str | os.PathLike[str],
+    models: Models = (),
+    metrics: Iterable[str] | None = None,
+    save_fused: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Evaluation:
+    """Fuse pairs with models, or find them fused, and measure the results.
+
+    Pairs are files of the same stem in ``a_dir`` and ``b_dir``, in any formats that Pillow reads. The metrics see the
+    luminance, 0.299 R + 0.587 G + 0.114 B. What can't be paired, read, fused or measured is recorded, and the rest
+    goes on.
+
+    Args:
+        a_dir: the first sources; the infrared images of infrared-visible pairs.
+        b_dir: the second sources.
+        models: names and paths that ``gifnet.load`` takes, which are their labels in the result, and ``FusedImages``,
+            labelled with the folder's name; or a mapping from labels to such, or to objects with a ``fuse``. None: the
+            bundled model.
+        metrics: names in ``gifnet.metrics.METRICS``; None: all that take a fused image and two sources, on each pair
+            those that its size allows.
+        save_fused: a folder for what the models make, as ``LABEL/STEM.png``; made if need be. In a label, characters
+            that file names had better not have become ``_``.
+        progress: show a progress bar on stderr.
+        device: where models run, as for ``gifnet.load``.
+        dtype: their precision, as for ``gifnet.load``.
+
+    Raises:
+        InputError: no such folder, unknown metrics, models that can't be loaded or share a label.
+        ImportError: a metric needs torchmetrics, and it is missing.
+    """
+    names = _checked_metrics(metrics)
+    a, b = _Folder.scan(a_dir), _Folder.scan(b_dir)
+    sources = {label: source.of_set("") for label, source in _sources(models, save_fused, device, dtype).items()}
+    return _evaluate(a, b, sources, names, "eval", progress)
+
+
+def evaluate_sets(
+    sets_dir: str | os.PathLike[str],
+    models: Models = (),
+    metrics: Iterable[str] | None = None,
+    save_fused: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> SetsEvaluation:
+    """``evaluate_folders`` on every set in ``sets_dir``: its subfolders with folders ``a`` and ``b``, by name.
+
+    ``FusedImages`` have a subfolder for each set, as ``save_fused`` makes them: ``LABEL/SET/STEM.png``. Other arguments
+    and errors are those of ``evaluate_folders``; no set at all is an InputError.
+    """
+    names = _checked_metrics(metrics)
+    root = Path(sets_dir)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    sets = sorted(path.name for path in root.iterdir() if (path / "a").is_dir() and (path / "b").is_dir())
+    if not sets:
+        raise InputError(f"{root}: no set; a set is a subfolder that holds the folders a and b")
+    folders = {name: (_Folder.scan(root / name / "a"), _Folder.scan(root / name / "b")) for name in sets}
+    sources = _sources(models, save_fused, device, dtype)
+    of_sets = {name: {label: source.of_set(name) for label, source in sources.items()} for name in sets}
+    return SetsEvaluation({name: _evaluate(*folders[name], of_sets[name], names, name, progress) for name in sets})
+
+
+def _checked_metrics(metrics: Iterable[str] | None) -> list[str] | None:
+    names = None if metrics is None else list(metrics) if not isinstance(metrics, str) else [metrics]
+    if any(metric.library for metric in chosen(names)):
+        image_functions()  # to say now, not after the first fusion, that it is missing
+    return names
+
+
+class _Fault(Exception):
+    """What keeps one pair from being measured; it is recorded and does not end the evaluation."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(reason)
+        self.path, self.reason = path, reason
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """Whatever fails inside, for want of memory for instance, is the fault of this file."""
+    try:
+        yield
+    except (InputError, OSError, MemoryError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _Fault(path, reason.removeprefix(f"{path}: ")) from error
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder's images by their stem."""
+
+    path: Path
+    files: dict[str, list[Path]]
+
+    @classmethod
+    def scan(cls, path: str | os.PathLike[str]) -> "_Folder":
+        folder = Path(path)
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder")
+        readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
+        files: dict[str, list[Path]] = {}
+        for file in sorted(folder.iterdir()):
+            if file.suffix.lower() in readable and not file.name.startswith(".") and not file.is_dir():
+                files.setdefault(file.stem, []).append(file)
+        return cls(folder, files)
+
+    def only(self, stem: str) -> Path:
+        """The one image of this stem."""
+        files = self.files.get(stem, [])
+        if len(files) == 1:
+            return files[0]
+        found = f"several images are named {stem}: {', '.join(file.name for file in files)}"
+        raise _Fault(self.path, found if files else f"no image is named {stem}")
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two readable sources of one size."""
+
+    stem: str
+    a_path: Path
+    b_path: Path
+    a: Tensor  # luminance (1, 1, H, W)
+    b: Tensor
+
+
+_Fusion = Callable[[_Pair], Tensor]  # a pair's fused luminance (1, 1, H, W); raises _Fault
+
+
+class _Source(Protocol):
+    """Where fused images come from."""
+
+    def of_set(self, name: str) -> _Fusion:
+        """What gives those of a set; of evaluation without sets, the name is empty."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Images fused before."""
+
+    folder: Path
+
+    def of_set(self, name: str) -> _Fusion:
+        folder = _Folder.scan(self.folder / name)
+        return lambda pair: _luminance(folder.only(pair.stem))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Images that a model makes, kept in a folder if there is one."""
+
+    fuser: FuserLike
+    kept: Path | None
+
+    def of_set(self, name: str) -> _Fusion:
+        folder = self.kept and self.kept / name
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+
+        def fuse(pair: _Pair) -> Tensor:
+            with _faults(pair.a_path):
+                image = self.fuser.fuse(str(pair.a_path), str(pair.b_path))
+            if folder:
+                path = folder / f"{pair.stem}.png"
+                with _faults(path):
+                    write(image, path)
+            with _faults(pair.a_path):
+                return colour.split(read(image, "fused").pixels)[0]
+
+        return fuse
+
+
+def _sources(models: Models, save_fused: str | os.PathLike[str] | None, device: str, dtype: str) -> dict[str, _Source]:
+    """What makes, or finds, the fused images, by label."""
+    from ..api import load
+    from ..hub import BUNDLED
+
+    if isinstance(models, (str, os.PathLike, FusedImages)):
+        models = [models]
+    if not isinstance(models, Mapping):
+        given = list(models) or [BUNDLED]
+        models = dict(zip(map(label_of, given), given, strict=True))
+        if len(models) < len(given):
+            raise InputError(f"several models are named {_repeated(map(label_of, given))}; give each a name of its own")
+    folders = {label: re.sub(r"[^\w.@+-]|^\.", "_", label) for label in models}
+    if save_fused is not None and len(set(folders.values())) < len(folders):
+        raise InputError(f"several models would be saved as {_repeated(folders.values())}; give them other names")
+    sources: dict[str, _Source] = {}
+    for label, model in models.items():
+        if isinstance(model, FusedImages):
+            sources[label] = _Found(Path(model.folder))
+        else:
+            fuser: FuserLike = load(model, device, dtype) if isinstance(model, (str, os.PathLike)) else model
+            sources[label] = _Made(fuser, None if save_fused is None else Path(save_fused) / folders[label])
+    return sources
+
+
+def label_of(model: Name | FusedImages) -> str:
+    """A model's label where none is given: its name or path; of a folder of fused images, the folder's name."""
+    if isinstance(model, FusedImages):
+        return Path(model.folder).resolve().name or str(model.folder)
+    return os.fspath(model)
+
+
+def _repeated(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    return next(name for name, after in pairwise(ordered) if name == after)
+
+
+def _evaluate(
+    a_folder: _Folder,
+    b_folder: _Folder,
+    fusions: Mapping[str, _Fusion],
+    names: Sequence[str] | None,
+    title: str,
+    progress: bool,
+) -> Evaluation:
+    scores: list[Score] = []
+    failures: list[Failure] = []
+    stems = sorted(a_folder.files.keys() | b_folder.files.keys())
+    for stem in tqdm(stems, desc=title, unit="pair", disable=not progress):
+        try:
+            pair = _read_pair(stem, a_folder, b_folder)
+        except _Fault as fault:
+            failures.append(Failure(stem, str(fault.path), fault.reason))
+            continue
+        for label, fusion in fusions.items():
+            found = _scored(label, fusion, pair, names)
+            if isinstance(found, Score):
+                scores.append(found)
+            else:
+                failures.append(found)
+    columns = tuple(metric.name for metric in chosen(names))
+    return Evaluation(tuple(fusions), columns, len(stems), tuple(scores), tuple(failures))
+
+
+def _read_pair(stem: str, a_folder: _Folder, b_folder: _Folder) -> _Pair:
+    a_path, b_path = a_folder.only(stem), b_folder.only(stem)
+    a, b = _luminance(a_path), _luminance(b_path)
+    if a.shape != b.shape:
+        raise _Fault(b_path, f"{_size(b)} pixels, but {a_path} is {_size(a)}")
+    return _Pair(stem, a_path, b_path, a, b)
+
+
+def _scored(label: str, fusion: _Fusion, pair: _Pair, names: Sequence[str] | None) -> Score | Failure:
+    """Fuse one pair, or find it fused, and measure it."""
+    try:
+        fused = fusion(pair)
+        if fused.shape != pair.a.shape:
+            raise _Fault(pair.a_path, f"{_size(pair.a)} pixels, but its fused image is {_size(fused)}")
+        with _faults(pair.a_path):
+            values = {name: float(value) for name, value in measure(fused, pair.a, pair.b, names).items()}
+    except _Fault as fault:
+        return Failure(pair.stem, str(fault.path), fault.reason, label)
+    return Score(label, pair.stem, values)
+
+
+def _luminance(path: Path) -> Tensor:
+    """The luminance (1, 1, H, W) in [0, 1] of an image file."""
+    with _faults(path):
+        return colour.split(read(path, str(path)).pixels)[0]
+
+
+def _size(plane: Tensor) -> str:
+    return f"{plane.shape[-1]}×{plane.shape[-2]}"

@@ -1,0 +1,56 @@
+"""A run's curves: rows of numbers as CSV, and drawn."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..files import atomic_path
+
+Row = dict[str, float]  # by column; the first column is "iteration"
+
+
+def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """Write a CSV file, whole or not at all."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(path: Path, before: int) -> list[Row]:
+    """The rows of iterations before this one, exactly as they were written; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [{**row, "iteration": int(row["iteration"])} for row in rows if row["iteration"] < before]
+
+
+def draw(path: Path, losses: Sequence[Row], validations: Sequence[Row] = ()) -> None:
+    """A PNG of the losses, faint and smoothed, on a logarithmic scale; below them the validation score, if any.
+
+    Columns of ``losses`` after the first two, which are iteration and rate, are drawn.
+    """
+    rows = 2 if validations else 1
+    figure = Figure(figsize=(9, 4.5 * rows), layout="constrained")
+    panel, *others = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    for index, name in enumerate(list(losses[0])[2:] if losses else []):
+        x, y = (np.array([row[column] for row in losses]) for column in ("iteration", name))
+        width = max(1, len(y) // 50)
+        middle = slice((width - 1) // 2, (width - 1) // 2 + len(y) - width + 1)
+        smooth = np.convolve(y, np.full(width, 1 / width), mode="valid")
+        panel.plot(x, y, color=f"C{index}", alpha=0.2, linewidth=0.5)
+        panel.plot(x[middle], smooth, color=f"C{index}", label=f"{name}, mean of {width}")
+    panel.set(ylabel="loss", yscale="log")
+    if losses:
+        panel.legend()
+    for panel in others:
+        x, y = (np.array([row[column] for row in validations]) for column in ("iteration", "score"))
+        panel.plot(x, y, marker="o", markersize=3)
+        panel.set(ylabel="validation score")
+    figure.supxlabel("iteration")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
