@@ -36,7 +36,7 @@ from gifnet.training.losses import (
     public_loss,
 )
 from gifnet.training.recipe import Recipe, read_recipe
-from gifnet.training.steps import Planes, decoder_step, multi_modal_step, photography_step
+from gifnet.training.steps import Planes, fusion_step, multi_modal_step, photography_step
 from gifnet.training.trainer import CURVES, Trainer, start_anew
 from gifnet.training.validation import METRICS as VALIDATED
 from gifnet.training.validation import Validation, focus_pair
@@ -116,7 +116,7 @@ def test_the_auxiliary_pair_matters_and_gets_no_gradient() -> None:
     assert other.fusion.item() != losses.fusion.item()
 
 
-@pytest.mark.parametrize("train_only", ["all", "decoder"])
+@pytest.mark.parametrize("train_only", ["all", "fusion", "decoder"])
 def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: Path, train_only: str) -> None:
     options = {"train_only": train_only, "mixed_share": 0.5, "fresh_decoder_layers": 1}
     checks = validation(folders)
@@ -218,12 +218,52 @@ def test_the_decoder_alone_learns_and_nothing_else_moves(folders: Path, tmp_path
     assert moved == {name for name in before if name.startswith("decoder.")}
 
 
+def test_the_fusion_step_trains_what_inference_runs_but_the_auxiliary_branch(folders: Path, tmp_path: Path) -> None:
+    run = trainer(folders, tmp_path / "run", train_only="fusion", main="mm", mixed_share=0.5, rate=3e-3)
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    for batch in run.data.batches(0, 3):
+        assert tuple(run.step(batch)) == CURVES["fusion"]
+    moved = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
+    for part in ("encoder.conv1", "cfgm.embed.mm", "cfgm.blocks.0.branches.mm", "cfgm.blocks.1", "decoder.decode"):
+        assert any(name.startswith(part) for name in moved), part
+    assert not any(".dp" in name or name.startswith("reconstruction") for name in moved)
+
+
+def test_detail_is_asked_for_in_octaves_and_with_gain() -> None:
+    generator = torch.Generator().manual_seed(3)
+    first, second = torch.rand(2, 1, 1, 64, 64, generator=generator)
+    flat = torch.full_like(first, 0.5)
+    # The steeper source's own gradients have no loss; with a gain, they lack their share of it.
+    assert float(detail_loss(first, first, flat, octaves=4)) == 0
+    lacking = float(detail_loss(first, first, flat, octaves=4, gain=1.5))
+    assert lacking == pytest.approx(0.5 * float(detail_loss(flat, first, flat, octaves=4)), rel=1e-5)
+    # Another mean in each half is contrast that only coarse octaves weigh: the finest sees one row of it.
+    step = first.clone()
+    step[..., 32:] += 0.5
+    fine, coarse = (float(detail_loss(first, step, second * 0, octaves=octaves)) for octaves in (1, 4))
+    assert coarse > 2 * fine
+
+
+def test_exposures_are_two_of_one_photograph(folders: Path) -> None:
+    config = DataConfig(crop=48, batch=6, exposure_share=1.0)
+    data = TrainingData(folders / "ir", folders / "vis", folders / "photos", config, seed=0)
+    for dark, bright in zip(*data.batch(0)[:2], strict=True):
+        if dark.mean() > bright.mean():
+            dark, bright = bright, dark
+        inside = (bright < 0.99) & (dark > 0.02)
+        if int(inside.sum()) > 50:  # the brighter one is the darker one's light times one factor, up to the clipping
+            ratio = (bright / dark)[inside].log()
+            assert float(ratio.std()) < 1e-3
+            assert float(ratio.mean()) > 0
+    assert torch.equal(data.batch(1).infrared, data.batch(1).infrared)
+
+
 def test_the_decoder_step_sees_features_as_inference_does() -> None:
     for branch in ("mm", "dp"):
         torch.manual_seed(0)
         model = GIFNet(replace(SMALL, main=branch)).train()
         images, mixed = Planes(*planes(5)), torch.tensor([True, False])
-        losses = decoder_step(model, images, mixed, LossConfig(multi_modal=3.0))
+        losses = fusion_step(model, images, mixed, LossConfig(multi_modal=3.0), decoder_only=True)
         a, b = torch.stack([images.near[0], images.infrared[1]]), torch.stack([images.far[0], images.visible[1]])
         with torch.no_grad():
             fused = model.eval()(a, b)
@@ -417,7 +457,7 @@ def test_command(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["--phi", "densenet"], "needs its weights: --densenet-weights FILE"),
         (["--densenet-weights", "x.safetensors"], "goes with --phi densenet"),
         (["--phi", "densenet", "--densenet-weights", "x.pth"], "weights_only=True"),
-        (["--set", "train_only=encoder"], "give one of all, decoder"),
+        (["--set", "train_only=encoder"], "give one of all, fusion, decoder"),
         (["--set", "main=xx"], "give one of keep, mm, dp"),
         (["--set", "fresh_decoder_layers=5"], "must be 0 to 4"),
         (["--set", "losses.phi=vgg"], "give one of gradient, densenet"),

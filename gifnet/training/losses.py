@@ -48,6 +48,7 @@ class LossConfig:
     multi_modal: float = 1.0
     detail: float = 0.0  # of ``detail_loss`` beside the multi-modal step's MSE, whose optimum halves either's contrast
     detail_octaves: int = 1  # that it looks at, the finest first
+    detail_gain: float = 1.0  # of the gradients it asks for, over the sources'
     photography: float = 1.0
     absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
     structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
@@ -100,10 +101,11 @@ def gradients(plane: Tensor) -> Tensor:
     return F.conv2d(plane, torch.stack([across, across.T])[:, None])
 
 
-def detail_loss(fused: Tensor, first: Tensor, second: Tensor, octaves: int = 1) -> Tensor:
+def detail_loss(fused: Tensor, first: Tensor, second: Tensor, octaves: int = 1, gain: float = 1.0) -> Tensor:
     """Mean absolute difference of the fused gradient from that of the source which has the steeper one, per pixel.
 
-    Averaged over ``octaves`` of a pyramid of means of 2x2 pixels: the coarser ones keep contrast between areas.
+    Averaged over ``octaves`` of a pyramid of means of 2x2 pixels: the coarser ones keep contrast between areas. The
+    sources' gradients are asked for ``gain`` times.
     """
     losses = []
     for octave in range(octaves):
@@ -111,7 +113,7 @@ def detail_loss(fused: Tensor, first: Tensor, second: Tensor, octaves: int = 1) 
             fused, first, second = (F.avg_pool2d(plane, 2) for plane in (fused, first, second))
         of_first, of_second = gradients(first), gradients(second)
         steeper = of_first.square().sum(dim=1, keepdim=True) > of_second.square().sum(dim=1, keepdim=True)
-        losses.append(F.l1_loss(gradients(fused), torch.where(steeper, of_first, of_second)))
+        losses.append(F.l1_loss(gradients(fused), gain * torch.where(steeper, of_first, of_second)))
     return torch.stack(losses).mean()
 
 
@@ -126,9 +128,10 @@ def multi_modal_loss(
     weights = torch.stack([phi(infrared), phi(visible)]).softmax(dim=0)
     errors = torch.stack([(fused - source).square().mean(dim=(1, 2, 3)) for source in (infrared, visible)])
     loss = (weights * errors).sum(dim=0).mean()
-    return (
-        loss + config.detail * detail_loss(fused, infrared, visible, config.detail_octaves) if config.detail else loss
-    )
+    if config.detail:
+        steepest = detail_loss(fused, infrared, visible, config.detail_octaves, config.detail_gain)
+        loss = loss + config.detail * steepest
+    return loss
 
 
 @in_full_precision

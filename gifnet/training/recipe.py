@@ -29,7 +29,8 @@ class Recipe:
     clip: float = 1.0  # largest gradient norm
     mixed_share: float = 0.0  # of the MM step's pairs that are near- and far-focused ones, so that MM can do those too
     main: str = "keep"  # branch at inference: "mm", "dp", or "keep", the network's own (a new one's is "dp")
-    train_only: str = "all"  # or "decoder": G-Dec alone, by ``decoder_step`` in place of the MM and the DP step
+    # "fusion": encoder, main branch and G-Dec by ``fusion_step``, in place of the MM and the DP step; "decoder": G-Dec.
+    train_only: str = "all"
     fresh_decoder_layers: int = 0  # so many of G-Dec's last convolutions start anew; there are four
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
@@ -38,7 +39,7 @@ class Recipe:
     losses: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
-        for name, choices in (("main", ("keep", *BRANCHES)), ("train_only", ("all", "decoder"))):
+        for name, choices in (("main", ("keep", *BRANCHES)), ("train_only", ("all", "fusion", "decoder"))):
             if getattr(self, name) not in choices:
                 raise InputError(f"recipe: {name} is {getattr(self, name)!r}; give one of {', '.join(choices)}")
         if self.fresh_decoder_layers > DECODER_LAYERS:

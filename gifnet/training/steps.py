@@ -81,14 +81,20 @@ def photography_step(model: GIFNet, planes: Planes, config: LossConfig) -> StepL
     return StepLosses(public_loss(reconstructed, sharp), config.photography * photography_loss(fused, sharp, config))
 
 
-def decoder_step(
-    model: GIFNet, planes: Planes, mixed: Tensor, config: LossConfig, phi: Phi = detail_energy
+def fusion_step(
+    model: GIFNet,
+    planes: Planes,
+    mixed: Tensor,
+    config: LossConfig,
+    phi: Phi = detail_energy,
+    decoder_only: bool = False,
 ) -> StepLosses:
-    """G-Dec on features as inference has them: both branches see the same pair, and the configured one is main.
+    """The network as inference runs it: both branches see the same pair, and the configured one is main.
 
-    Nothing else gets a gradient, and REC has no part. ``mixed`` is as for ``multi_modal_step``.
+    REC has no part, the auxiliary branch gets no gradient, and with ``decoder_only`` nothing but G-Dec does. ``mixed``
+    is as for ``multi_modal_step``.
     """
-    with torch.no_grad():
+    with torch.set_grad_enabled(not decoder_only):
         shared = model.encoder(torch.cat(mixed_pairs(planes, mixed), dim=1))
         gated = model.cfgm(shared, shared, model.config.main)
     return StepLosses(None, mixed_loss(decode(model, shared, gated), planes, mixed, config, phi))

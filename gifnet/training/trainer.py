@@ -28,13 +28,14 @@ from .defocus import random_defocus
 from .degradation import degrade
 from .losses import PHIS, Phi, detail_energy
 from .recipe import Recipe, build_recipe
-from .steps import Planes, StepLosses, decoder_step, multi_modal_step, photography_step
+from .steps import Planes, StepLosses, fusion_step, multi_modal_step, photography_step
 from .validation import Validation
 
 SAVE_SECONDS = 45.0  # the most that a killed run loses
 DRAW_SECONDS = 60.0
 CURVES = {  # columns of curves.csv, by what is trained
     "all": ("iteration", "rate", "mm_public", "mm_fusion", "dp_public", "dp_fusion"),
+    "fusion": ("iteration", "rate", "main_fusion"),
     "decoder": ("iteration", "rate", "decoder_fusion"),
 }
 
@@ -72,7 +73,7 @@ class Trainer:
         self._drawn = -math.inf
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """One iteration: an MM step, then a DP step; or a decoder step. Returns its row of the loss curves."""
+        """One iteration: an MM step, then a DP step; or a fusion step. Returns its row of the loss curves."""
         rng = np.random.default_rng((self.config.seed, self.iteration, 1))
         infrared, visible, photo = (plane.to(self.device, non_blocking=True) for plane in batch)
         near, far = random_defocus(photo, self.config.defocus, rng)
@@ -104,8 +105,10 @@ class Trainer:
     def _steps(self) -> dict[str, Callable[[Planes, Tensor], StepLosses]]:
         """An iteration's steps by name, on its images and which of its pairs are mixed."""
         model, losses, phi = self.model, self.config.losses, self.phi
-        if self.config.train_only == "decoder":
-            return {"decoder": lambda planes, mixed: decoder_step(model, planes, mixed, losses, phi)}
+        only = self.config.train_only
+        if only != "all":
+            name = "decoder" if only == "decoder" else "main"
+            return {name: lambda planes, mixed: fusion_step(model, planes, mixed, losses, phi, only == "decoder")}
         return {
             "mm": lambda planes, mixed: multi_modal_step(model, planes, mixed, losses, phi),
             "dp": lambda planes, _: photography_step(model, planes, losses),
