@@ -84,12 +84,15 @@ def _add_output(command: argparse.ArgumentParser, run: Callable[[argparse.Namesp
     command.add_argument(
         "-o", "--output", required=True, metavar="OUT", type=_image_path, help="its suffix is the format"
     )
+    command.add_argument(
+        "--page", type=int, metavar="N", help="of files that hold several images, this one; 0 is the first"
+    )
     _add_model(command)
     command.set_defaults(run=run)
 
 
 def _image_path(text: str) -> str:
-    from .image import check_suffix
+    from .imagefile import check_suffix
 
     try:
         return str(check_suffix(text))
@@ -104,20 +107,17 @@ def _safetensors_path(text: str) -> str:
 
 
 def _fuse(args: argparse.Namespace) -> int:
-    from .api import load
-    from .image import check_output, write
+    from .filefusion import fuse_files
 
-    check_output(args.output)  # before the work, not after it
-    write(load(args.model, args.device, args.dtype).fuse(args.a, args.b), args.output)
+    fuse_files(args.a, args.b, args.output, page=args.page, model=args.model, device=args.device, dtype=args.dtype)
     return 0
 
 
 def _enhance(args: argparse.Namespace) -> int:
-    from .api import load
-    from .image import check_output, write
+    from .filefusion import enhance_file
 
-    check_output(args.output)
-    write(load(args.model, args.device, args.dtype).enhance(args.x, args.strength), args.output)
+    chosen = {"page": args.page, "model": args.model, "device": args.device, "dtype": args.dtype}
+    enhance_file(args.x, args.output, args.strength, **chosen)
     return 0
 
 
