@@ -160,15 +160,15 @@ def _read(file: BinaryIO, name: str, page: int | None) -> Raster:
             return _read_deep_tiff(file, name, page)
         raise InputError(f"{name}: not an image in a format that Pillow reads") from error
     with opened:
-        frames = getattr(opened, "n_frames", 1)
-        if frames > 1 and (page is not None or opened.format != "MPO"):  # previews do not make a photograph several
-            deepimage.check_page(page, frames, name)
-            try:
+        try:
+            frames = getattr(opened, "n_frames", 1)
+            if frames > 1 and (page is not None or opened.format != "MPO"):  # previews don't make a photograph several
+                deepimage.check_page(page, frames, name)
                 opened.seek(page or 0)
-            except SyntaxError:
-                if opened.format != "TIFF":
-                    raise
-                return _read_deep_tiff(file, name, page)
+        except (SyntaxError, ValueError) as error:
+            if opened.format != "TIFF" or isinstance(error, InputError):
+                raise
+            return _read_deep_tiff(file, name, page)  # another page is of a kind that Pillow doesn't know
         if _is_deep(opened):
             if opened.format == "TIFF":
                 return _read_deep_tiff(file, name, page if frames > 1 else 0)
@@ -178,8 +178,8 @@ def _read(file: BinaryIO, name: str, page: int | None) -> Raster:
         _check_jpeg(file, opened, name)
         opened.load()
         white_is_zero = opened.format == "TIFF" and opened.tag_v2.get(262) == 0  # type: ignore[attr-defined]
-        upright = ImageOps.exif_transpose(opened)
-        raster = from_pil(upright, name, upright=True)
+        metadata = Metadata.of(_exif(opened), opened.info.get("icc_profile"), upright=True)
+        raster = replace(from_pil(ImageOps.exif_transpose(opened), name), metadata=metadata)
     if white_is_zero and raster.array.dtype != np.uint8:  # Pillow inverts 8 bits only
         return replace(raster, array=(65535 if raster.array.dtype == np.uint16 else 1) - raster.array)
     return raster
@@ -219,7 +219,7 @@ def _read_deep_tiff(file: BinaryIO, name: str, page: int | None) -> Raster:
 
 def _read_deep_png(file: BinaryIO, opened: Image.Image, name: str) -> Raster:
     opened.load()  # for the chunks behind the pixels, and Pillow's checks of damage
-    exif = opened.getexif()
+    exif = _exif(opened)
     file.seek(0)
     metadata = Metadata.of(exif, opened.info.get("icc_profile"), upright=True)
     return _turned(Raster(deepimage.read_png(file.read(), name), metadata), exif)
@@ -238,19 +238,22 @@ def _turned(raster: Raster, exif: Image.Exif) -> Raster:
     return replace(raster, array=array)
 
 
-def from_pil(image: Image.Image, name: str, upright: bool = False) -> Raster:
-    """A PIL image of any mode, its pixels taken as they lie; ``upright``: its orientation has been applied."""
+def from_pil(image: Image.Image, name: str) -> Raster:
+    """A PIL image of any mode, its pixels taken as they lie, its orientation kept."""
     if 0 in image.size:
         raise InputError(f"{name}: empty image of {image.width}×{image.height} pixels")
     with _reading(name):
         image.load()
         array = _deep_grey(image, name) if image.mode.startswith("I") else np.asarray(_eight_bits_or_float(image))
-        try:
-            exif = image.getexif()
-        except Exception:  # damaged metadata are no reason to refuse the pixels
-            exif = Image.Exif()
-        metadata = Metadata.of(exif, image.info.get("icc_profile"), upright)
+        metadata = Metadata.of(_exif(image), image.info.get("icc_profile"), upright=False)
     return Raster(array if array.ndim == 3 else array[..., None], metadata)
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    try:
+        return image.getexif()
+    except Exception:  # damaged metadata are no reason to refuse the pixels
+        return Image.Exif()
 
 
 def _deep_grey(image: Image.Image, name: str) -> Array:

@@ -341,23 +341,11 @@ def test_whole_files_are_read(sample: str, tmp_path: Path) -> None:
 # --- through the command line -----------------------------------------------------------------------
 
 
-SERVED = ["gifnet.cli", "gifnet.filefusion", "test_fuzz"]  # imported before processes are forked
-
-
-def command_line(arguments: list[str], log: str) -> None:
-    """In a process of its own, with everything that it says in a file, decoders in C included."""
-    from gifnet.cli import main
-
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    sys.exit(main(arguments))
-
-
 def test_damaged_files_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A server that has imported gifnet forks each process: the start of 40 interpreters would take minutes.
+    from command_server import command_line
+
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(SERVED)
+    context.set_forkserver_preload(["command_server"])
     path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     rng = random.Random("command line")
