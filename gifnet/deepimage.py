@@ -160,7 +160,7 @@ def write_png(array: Array, exif: bytes, icc: bytes, name: str) -> bytes:
     check_installed(name)
     import imagecodecs
 
-    content = bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
+    content = bytes(imagecodecs.png_encode(np.array(array, order="C")))
     chunks = b""
     if icc:
         chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))

@@ -114,8 +114,9 @@ _ACCEPTED_DTYPES = "give uint8 (0..255), uint16 (0..65535) or floating point (0.
 
 def _planes(array: "np.ndarray[Any, Any]", name: str) -> Tensor:
     """(H, W, C) to (1, C, H, W) float32 in [0, 1]."""
-    native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
-    return _normalise(torch.tensor(native).permute(2, 0, 1)[None], name)
+    # A copy, for ascontiguousarray leaves the negative strides of a single pixel, which torch refuses.
+    native = torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+    return _normalise(native.permute(2, 0, 1)[None], name)
 
 
 def _normalise(pixels: Tensor, name: str) -> Tensor:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from . import deepimage
 from .errors import InputError
@@ -179,7 +179,7 @@ def _read(file: BinaryIO, name: str, page: int | None) -> Raster:
         opened.load()
         white_is_zero = opened.format == "TIFF" and opened.tag_v2.get(262) == 0  # type: ignore[attr-defined]
         metadata = Metadata.of(_exif(opened), opened.info.get("icc_profile"), upright=True)
-        raster = replace(from_pil(ImageOps.exif_transpose(opened), name), metadata=metadata)
+        raster = replace(from_pil(_upright(opened), name), metadata=metadata)
     if white_is_zero and raster.array.dtype != np.uint8:  # Pillow inverts 8 bits only
         return replace(raster, array=(65535 if raster.array.dtype == np.uint16 else 1) - raster.array)
     return raster
@@ -249,10 +249,17 @@ def from_pil(image: Image.Image, name: str) -> Raster:
     return Raster(array if array.ndim == 3 else array[..., None], metadata)
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged metadata are no reason to refuse the pixels
+        return image
+
+
 def _exif(image: Image.Image) -> Image.Exif:
     try:
         return image.getexif()
-    except Exception:  # damaged metadata are no reason to refuse the pixels
+    except Exception:  # likewise
         return Image.Exif()
 
 
@@ -284,8 +291,6 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile") or b""
     if profile[16:20] == b"CMYK":
         try:
-            from PIL import ImageCms
-
             inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             converted = ImageCms.profileToProfile(image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
         except (ImportError, OSError, ImageCms.PyCMSError):  # a damaged profile: as if there were none

@@ -576,3 +576,20 @@ def test_the_steps_are_usable_apart(mean: Fuser, source: Path, tmp_path: Path) -
     filefusion.check_result(tmp_path / "out.png", *pictures)
     assert filefusion.write_image(mean.fuse(*pictures), tmp_path / "out.png") == tmp_path / "out.png"
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), np.asarray(mean.fuse(source, source)))
+
+
+def test_the_command_line_keeps_depth_and_takes_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from gifnet.cli import main
+
+    deep = write_file(Raster(levels(np.uint16, 3), Metadata(camera().tobytes(), SRGB)), tmp_path / "deep.png")
+    pages = tmp_path / "pages.tif"
+    images = [Image.fromarray(levels(np.uint8, 3, seed)) for seed in range(2)]
+    images[0].save(pages, save_all=True, append_images=images[1:])
+    out = tmp_path / "out.png"
+    assert main(["fuse", str(deep), str(pages), "-o", str(out)]) == 1
+    assert "pages.tif: holds 2 images; name one with page= or --page" in capsys.readouterr().err
+    assert main(["fuse", str(deep), str(pages), "--page", "1", "-o", str(out)]) == 0
+    assert read_file(out, "out").array.dtype == np.uint16
+    assert_from_camera(out)
+    assert main(["enhance", str(pages), "--page", "1", "--strength", "0", "-o", str(out)]) == 0
+    np.testing.assert_array_equal(read_file(out, "out").array, levels(np.uint8, 3, 1))

@@ -1,4 +1,4 @@
-"""Whatever kind, dtype, shape, stride and value goes in: the same kind, dtype and shape comes out, the input untouched."""
+"""Whatever kind, dtype, shape, stride and value goes in: the same kind, dtype and shape comes out."""
 
 import io
 from typing import Any
@@ -115,7 +115,7 @@ def channels(image: Any) -> tuple[bool, bool]:
         count = read_file(image, "drawn").array.shape[2]
         return count > 2, count in (2, 4)
     if isinstance(image, Image.Image):
-        return image.mode not in ("1", "L", "LA", "I", "I;16", "F"), image.mode in ("LA", "RGBA")
+        return image.mode not in ("1", "L", "LA", "I", "I;16", "F"), image.has_transparency_data
     count = (image.shape[2] if image.ndim == 3 else 1) if isinstance(image, np.ndarray) else image.shape[-3]
     return count > 1, count == 4
 
