@@ -1,12 +1,22 @@
 """Image fusion with one model: GIFNet (Cheng et al., CVPR 2025).
 
 ``fuse(a, b)`` combines two aligned images of one scene, ``enhance(x)`` improves one, ``load(...)`` gives the model
-behind both.
+behind both. ``fuse_folders`` and ``enhance_folder`` do so for whole folders.
 """
 
 from .api import enhance, fuse, load
 from .errors import CheckpointError, InputError
+from .folders import enhance_folder, fuse_folders
 from .fuser import Fuser
 
 __version__ = "0.1.0"
-__all__ = ["CheckpointError", "Fuser", "InputError", "enhance", "fuse", "load"]
+__all__ = [
+    "CheckpointError",
+    "Fuser",
+    "InputError",
+    "enhance",
+    "enhance_folder",
+    "fuse",
+    "fuse_folders",
+    "load",
+]
