@@ -307,12 +307,15 @@ class _Run:
     def write(self, job: _Job, image: Image.Image) -> None:
         target = self.out / job.match.output
         with job.timed():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(target) as temporary:
-                image.save(temporary, **WRITABLE[target.suffix.lower()])
-                flush_to_disk(temporary)
-                job.size = {"bytes": temporary.stat().st_size, "width": image.width, "height": image.height}
-                self.manifest.append(self.event(job, "writing"))
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_path(target) as temporary:
+                    image.save(temporary, **WRITABLE[target.suffix.lower()])
+                    flush_to_disk(temporary)
+                    job.size = {"bytes": temporary.stat().st_size, "width": image.width, "height": image.height}
+                    self.manifest.append(self.event(job, "writing"))
+            except OSError as error:
+                raise InputError(f"{target}: can't be written ({error.strerror or error})") from error
         self.manifest.append(self.event(job, "done"))
 
     def event(self, job: _Job, status: str, error: str | None = None) -> Event:
