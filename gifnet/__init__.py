@@ -6,6 +6,7 @@ behind both. ``fuse_folders`` and ``enhance_folder`` do so for whole folders.
 
 from .api import enhance, fuse, load
 from .errors import CheckpointError, InputError
+from .filefusion import enhance_file, fuse_files
 from .folders import enhance_folder, fuse_folders
 from .fuser import Fuser
 
@@ -15,8 +16,10 @@ __all__ = [
     "Fuser",
     "InputError",
     "enhance",
+    "enhance_file",
     "enhance_folder",
     "fuse",
+    "fuse_files",
     "fuse_folders",
     "load",
 ]

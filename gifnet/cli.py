@@ -84,13 +84,16 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 def _add_output(command: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     command.add_argument("-o", "--output", required=True, metavar="OUT", help="its suffix is the format")
+    command.add_argument(
+        "--page", type=int, metavar="N", help="of files that hold several images, this one; 0 is the first"
+    )
     _add_model(command)
     command.set_defaults(run=run, wrong_usage=command.error)
 
 
 def _for_folders(args: argparse.Namespace, *inputs: str) -> bool:
     """Whether the inputs are folders; if not, OUT must have the suffix of an image. Else, it is wrong usage."""
-    from .image import check_suffix
+    from .imagefile import check_suffix
 
     try:
         if folders.are_inputs(args, *inputs):
@@ -108,24 +111,21 @@ def _safetensors_path(text: str) -> str:
 
 
 def _fuse(args: argparse.Namespace) -> int:
-    from .api import load
-    from .image import check_output, write
+    from .filefusion import fuse_files
 
     if _for_folders(args, args.a, args.b):
         return folders.run_fuse(args)
-    check_output(args.output)  # before the work, not after it
-    write(load(args.model, args.device, args.dtype).fuse(args.a, args.b), args.output)
+    fuse_files(args.a, args.b, args.output, page=args.page, model=args.model, device=args.device, dtype=args.dtype)
     return 0
 
 
 def _enhance(args: argparse.Namespace) -> int:
-    from .api import load
-    from .image import check_output, write
+    from .filefusion import enhance_file
 
     if _for_folders(args, args.x):
         return folders.run_enhance(args)
-    check_output(args.output)
-    write(load(args.model, args.device, args.dtype).enhance(args.x, args.strength), args.output)
+    chosen = {"page": args.page, "model": args.model, "device": args.device, "dtype": args.dtype}
+    enhance_file(args.x, args.output, args.strength, **chosen)
     return 0
 
 

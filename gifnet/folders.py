@@ -1,6 +1,8 @@
 """Whole folders of images fused or enhanced, resumable, on record; and the folder side of the command line."""
 
 import argparse
+import inspect
+import json
 import os
 import sys
 import time
@@ -11,16 +13,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
 from .api import load
 from .checkpoint import file_sha256
 from .errors import InputError
+from .filefusion import check_result, read_image, write_image
 from .files import atomic_path, remove_leftovers
 from .fuser import Fuser
 from .hub import BUNDLED, resolve
-from .image import WRITABLE, _decode
+from .image import Picture
+from .imagefile import WRITABLE, Raster
 from .manifest import NAME, Event, Manifest, flush_to_disk, locked
 from .overlap import overlapped
 from .pairing import FolderFailure, Match, Pairing, pairs, singles
@@ -49,11 +52,13 @@ def fuse_folders(
     skip_unmatched: bool = False,
     progress: bool = True,
     report: Report | None = None,
+    page: int | None = None,
     model: str | os.PathLike[str] = BUNDLED,
     device: str = "auto",
     dtype: str = "auto",
+    **options: Any,
 ) -> FolderResult:
-    """Fuse the images of two folders, pair by pair, into a third.
+    """Fuse the images of two folders, pair by pair, into a third; each pair as ``fuse_files`` does.
 
     Two files are a pair if their paths within their folders are the same but for the suffix; the result has that path
     in ``out_dir`` too. A file without a partner, or with several, counts as failed; no failure stops the rest.
@@ -74,9 +79,11 @@ def fuse_folders(
         skip_unmatched: leave out files without a partner instead of counting them as failed.
         progress: show a progress bar on stderr, if that is a terminal.
         report: called with a line about each problem when it is found; about pairing, before any work.
+        page: as for ``fuse_files``.
         model: as for ``fuse``.
         device: as for ``fuse``.
         dtype: as for ``fuse``.
+        options: as for ``fuse``.
 
     Raises:
         InputError: no such folder, no pair in them, ``out_dir`` is one of them or can't be made, another process is
@@ -84,10 +91,11 @@ def fuse_folders(
         CheckpointError: see ``load``.
     """
     first, second, out = Path(a_dir), Path(b_dir), Path(out_dir)
+    task = _Task("fuse", Fuser.fuse, options, page)
+    task.check_options()
     _check(out, (first, second), suffix)
     pairing = pairs(first, second, out, recursive, suffix)
-    task = _Task("fuse", lambda fuser, images: fuser.fuse(*images), {})
-    return _run(task, pairing, out, _Options(overwrite, skip_unmatched, progress, report), model, device, dtype)
+    return _run(task, pairing, out, _Conduct(overwrite, skip_unmatched, progress, report), model, device, dtype)
 
 
 def enhance_folder(
@@ -100,11 +108,13 @@ def enhance_folder(
     overwrite: bool = False,
     progress: bool = True,
     report: Report | None = None,
+    page: int | None = None,
     model: str | os.PathLike[str] = BUNDLED,
     device: str = "auto",
     dtype: str = "auto",
+    **options: Any,
 ) -> FolderResult:
-    """Enhance the images of a folder into another.
+    """Enhance the images of a folder into another, each as ``enhance_file`` does.
 
     Args:
         x_dir: the images.
@@ -115,9 +125,11 @@ def enhance_folder(
         overwrite: as for ``fuse_folders``.
         progress: as for ``fuse_folders``.
         report: as for ``fuse_folders``.
-        model: as for ``fuse``.
-        device: as for ``fuse``.
-        dtype: as for ``fuse``.
+        page: as for ``enhance_file``.
+        model: as for ``enhance``.
+        device: as for ``enhance``.
+        dtype: as for ``enhance``.
+        options: as for ``enhance``.
 
     Raises:
         InputError: as for ``fuse_folders``; and a strength outside [0, 1].
@@ -126,10 +138,11 @@ def enhance_folder(
     if not 0 <= strength <= 1:
         raise InputError(f"strength: {strength} is outside 0 (the image as it is) to 1 (fully enhanced)")
     folder, out = Path(x_dir), Path(out_dir)
+    task = _Task("enhance", Fuser.enhance, {"strength": strength, **options}, page)
+    task.check_options()
     _check(out, (folder,), suffix)
     pairing = singles(folder, out, recursive, suffix)
-    task = _Task("enhance", lambda fuser, images: fuser.enhance(images[0], strength), {"strength": strength})
-    return _run(task, pairing, out, _Options(overwrite, False, progress, report), model, device, dtype)
+    return _run(task, pairing, out, _Conduct(overwrite, False, progress, report), model, device, dtype)
 
 
 @dataclass
@@ -157,15 +170,22 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Task:
-    """What is done to the images of a job, and the options of it that decide the result."""
+    """What is done to the images of a job, and all that decides the result but the model."""
 
     name: str
-    compute: Callable[[Fuser, Sequence[Image.Image]], Image.Image]
-    options: Mapping[str, Any]
+    function: Callable[..., Any]  # of a Fuser and pictures
+    options: Mapping[str, Any]  # of the function
+    page: int | None
+
+    def check_options(self) -> None:
+        """Raise TypeError for options that the function doesn't have, which no image could change."""
+        inspect.signature(self.function).bind_partial(**self.options)
 
 
 @dataclass(frozen=True)
-class _Options:
+class _Conduct:
+    """How a run goes about it, which doesn't change any result."""
+
     overwrite: bool
     skip_unmatched: bool
     progress: bool
@@ -195,17 +215,17 @@ def _run(
     task: _Task,
     pairing: Pairing,
     out: Path,
-    options: _Options,
+    conduct: _Conduct,
     model: str | os.PathLike[str],
     device: str,
     dtype: str,
 ) -> FolderResult:
     """Say what can't be paired, load, look at what is finished, and do the rest."""
-    failed = [*pairing.ambiguous, *(() if options.skip_unmatched else pairing.unmatched)]
+    failed = [*pairing.ambiguous, *(() if conduct.skip_unmatched else pairing.unmatched)]
     for failure in failed:
-        options.tell(f"{failure.name}: {failure.reason}")
-    if options.skip_unmatched and pairing.unmatched:
-        options.tell(f"{len(pairing.unmatched)} without a partner are left out")
+        conduct.tell(f"{failure.name}: {failure.reason}")
+    if conduct.skip_unmatched and pairing.unmatched:
+        conduct.tell(f"{len(pairing.unmatched)} without a partner are left out")
     _protect(pairing.files, pairing.matches, out)
     sha256 = file_sha256(resolve(model).path)
     fuser = load(model, device, dtype, sha256)
@@ -218,8 +238,8 @@ def _run(
         for folder in {out, *((out / path).parent for path in outputs)}:
             if folder.is_dir():
                 remove_leftovers(folder)
-        run = _Run(task, fuser, sha256, out, manifest, options)
-        finished = {match.output for match in pairing.matches if not options.overwrite and run.is_finished(match)}
+        run = _Run(task, fuser, sha256, out, manifest, conduct)
+        finished = {match.output for match in pairing.matches if not conduct.overwrite and run.is_finished(match)}
         done, failures = run.work_through([_Job(match) for match in pairing.matches if match.output not in finished])
     skipped = tuple(out / match.output for match in pairing.matches if match.output in finished)
     return FolderResult(tuple(done), skipped, (*failed, *failures), pairing.unmatched)
@@ -237,18 +257,20 @@ class _Run:
     """One pass over jobs with one model into one folder."""
 
     def __init__(
-        self, task: _Task, fuser: Fuser, sha256: str, out: Path, manifest: Manifest, options: _Options
+        self, task: _Task, fuser: Fuser, sha256: str, out: Path, manifest: Manifest, conduct: _Conduct
     ) -> None:
         from . import __version__
 
-        self.task, self.fuser, self.out, self.manifest, self.options = task, fuser, out, manifest, options
-        self.settings = {
+        self.task, self.fuser, self.out, self.manifest, self.conduct = task, fuser, out, manifest, conduct
+        settings = {
             "task": task.name,
+            "page": task.page,
             **task.options,
             "model": sha256,
             "dtype": str(fuser.dtype).removeprefix("torch."),
             "gifnet": __version__,
         }
+        self.settings = json.loads(json.dumps(settings, default=str))  # as they will be when read again
 
     def is_finished(self, match: Match) -> bool:
         """Whether an earlier run made this output of these very inputs with these settings, and it is still there."""
@@ -265,7 +287,7 @@ class _Run:
         """Outputs written, and failures."""
         done: list[Path] = []
         failures: list[FolderFailure] = []
-        disable = None if self.options.progress else True  # None: unless stderr is a terminal
+        disable = None if self.conduct.progress else True  # None: unless stderr is a terminal
         with (
             closing(overlapped(jobs, self.read, self.compute, self.write)) as outcomes,
             tqdm(total=len(jobs), desc=self.task.name, unit="image", disable=disable) as bar,
@@ -279,40 +301,43 @@ class _Run:
                 failures.append(failure)
                 bar.set_postfix(failed=len(failures))
                 self.manifest.append(self.event(job, "failed", failure.reason))
-                self.options.tell(f"{failure.name}: {failure.reason}")
+                self.conduct.tell(f"{failure.name}: {failure.reason}")
         return done, failures
 
-    def read(self, job: _Job) -> list[Image.Image]:
+    def read(self, job: _Job) -> list[Picture]:
         with job.timed():
             self.check_target(job)
             job.stamps = [_stamp(path) for path in job.match.inputs]
-            return [_decode(str(path), str(path)) for path in job.match.inputs]
+            pictures = [read_image(path, self.task.page) for path in job.match.inputs]
+            check_result(self.out / job.match.output, *pictures)
+            return pictures
 
     def check_target(self, job: _Job) -> None:
         """Refuse an output whose name belongs to a folder, or to a file that this folder's runs did not write."""
         target = self.out / job.match.output
         if target.is_dir():
             raise InputError(f"{target}: is a folder")
-        if self.options.overwrite or not os.path.lexists(target):
+        if self.conduct.overwrite or not os.path.lexists(target):
             return
         known = self.manifest.sizes(job.key)
         if not target.is_file() or target.stat().st_size not in known:
             found = "has been changed since gifnet wrote it" if known else f"exists, but {NAME} does not list it"
             raise InputError(f"{target}: {found}; move it away, or replace it with --overwrite (overwrite=True)")
 
-    def compute(self, job: _Job, images: Sequence[Image.Image]) -> Image.Image:
+    def compute(self, job: _Job, pictures: Sequence[Picture]) -> Raster:
         with job.timed():
-            return self.task.compute(self.fuser, images)
+            result: Raster = self.task.function(self.fuser, *pictures, **self.task.options)
+            return result
 
-    def write(self, job: _Job, image: Image.Image) -> None:
+    def write(self, job: _Job, raster: Raster) -> None:
         target = self.out / job.match.output
         with job.timed():
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(target) as temporary:
-                    image.save(temporary, **WRITABLE[target.suffix.lower()])
-                    flush_to_disk(temporary)
-                    job.size = {"bytes": temporary.stat().st_size, "width": image.width, "height": image.height}
+                    _write(raster, temporary, target)
+                    height, width = raster.array.shape[:2]
+                    job.size = {"bytes": temporary.stat().st_size, "width": width, "height": height}
                     self.manifest.append(self.event(job, "writing"))
             except OSError as error:
                 raise InputError(f"{target}: can't be written ({error.strerror or error})") from error
@@ -330,6 +355,15 @@ class _Run:
             "device": str(self.fuser.device),
             "error": error,
         }
+
+
+def _write(raster: Raster, temporary: Path, target: Path) -> None:
+    """Write what is to become ``target``, down to the disk."""
+    try:
+        write_image(raster, temporary)
+    except InputError as error:
+        raise InputError(str(error).replace(str(temporary), str(target))) from error
+    flush_to_disk(temporary)
 
 
 def _stamp(path: Path) -> dict[str, Any]:
@@ -385,7 +419,7 @@ def run_enhance(args: argparse.Namespace) -> int:
 
 
 def _keywords(args: argparse.Namespace) -> dict[str, Any]:
-    same = ("recursive", "suffix", "overwrite", "model", "device", "dtype")
+    same = ("recursive", "suffix", "overwrite", "page", "model", "device", "dtype")
     return {name: getattr(args, name) for name in same} | {"progress": not args.quiet, "report": _tell}
 
 

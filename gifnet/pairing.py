@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from .errors import InputError
-from .image import WRITABLE
+from .imagefile import WRITABLE
 
 # Formats of Pillow's that are no still pixels, or that need another program.
 _NO_IMAGES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "MPEG", "WMF"}

@@ -164,6 +164,32 @@ def test_results_are_those_of_single_pairs_in_the_same_subfolders(place: Place) 
     assert sorted(os.listdir(place.out)) == ["0.png", "1.png", "2.png", NAME, "night"]
 
 
+def test_files_are_those_of_single_pairs_with_depth_and_metadata(tmp_path: Path, model: Path) -> None:
+    place = Place(tmp_path, model, count=1)
+    deep = photo(16, 24, channels=0).astype(np.uint16) * 251
+    Image.fromarray(deep).save(place.a / "deep.png")
+    Image.fromarray(deep[::-1]).save(put(place.b / "deep.tif"))
+    exif = Image.Exif()
+    exif[0x0110] = "a camera"
+    Image.fromarray(photo(16, 24)).save(place.a / "camera.jpg", exif=exif)
+    put(place.b / "camera.png", seed=5)
+    Image.fromarray(photo(16, 24)).save(
+        place.a / "pages.tif", save_all=True, append_images=[Image.fromarray(photo(16, 24, seed=3))]
+    )
+    put(place.b / "pages.png", seed=6)
+    result = place.fuse(page=1)
+    assert names(result.done) == ["0.png", "camera.jpg", "deep.png", "pages.tif"]
+    for one, match in zip(result.done, pairs(place.a, place.b, place.out).matches, strict=True):
+        single = tmp_path / f"single{one.suffix}"
+        gifnet.fuse_files(*match.inputs, single, page=1, model=model, device="cpu")
+        assert one.read_bytes() == single.read_bytes(), one.name
+    assert pixels(place.out / "deep.png").dtype == np.uint16
+    with Image.open(place.out / "camera.jpg") as image:
+        assert image.getexif()[0x0110] == "a camera"
+    assert names(place.fuse(page=1).skipped) == names(result.done)
+    assert [failure.name for failure in place.fuse().failed] == ["pages"]
+
+
 def test_enhance_folder(place: Place) -> None:
     options = {"model": place.model, "device": "cpu", "progress": False}
     assert len(gifnet.enhance_folder(place.a, place.out, strength=0.5, **options).done) == 3
@@ -307,6 +333,12 @@ def test_an_output_never_replaces_an_input(tmp_path: Path, model: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["ir", "vis"]
 
 
+def test_options_that_do_not_exist_are_refused_at_once(place: Place) -> None:
+    with pytest.raises(TypeError, match="melt"):
+        place.fuse(melt=True)
+    assert not place.out.exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -341,7 +373,8 @@ def test_the_manifest_tells_what_was_done(place: Place) -> None:
     for event in place.events():
         assert datetime.fromisoformat(event["time"]).utcoffset().total_seconds() == 0  # type: ignore[union-attr]
         assert event["settings"] == {
-            "task": "fuse", "model": file_sha256(place.model), "dtype": "float32", "gifnet": gifnet.__version__
+            "task": "fuse", "page": None, "model": file_sha256(place.model), "dtype": "float32",
+            "gifnet": gifnet.__version__,
         }  # fmt: skip
         assert event["device"] == "cpu"
         name = event["output"]["path"]
@@ -464,7 +497,7 @@ def test_stages_overlap_in_order_and_in_bounds() -> None:
     assert outcomes == [(job, None) for job in range(20)]
     for stage in ("read", "compute", "write"):
         assert [job for kind, job in events if kind == stage] == list(range(20))
-    assert max(held) <= 6  # two read, one computed, two to be written, one more in each queue's transition
+    assert max(held) <= 6  # three read or computed, and up to three whose writing isn't over
 
 
 @pytest.mark.parametrize("stage", ["read", "compute", "write"])
@@ -547,16 +580,17 @@ def test_killed_at_any_moment_and_finished_by_a_rerun(tmp_path: Path, model: Pat
 
 
 KILLS = {
-    "in the file": "Image.Image.save = lambda image, path, **_: (open(path, 'wb').write(b'half'), kill())",
-    "before the rename": "os.replace = lambda *a: kill()",
-    "after the rename": "real = os.replace\nos.replace = lambda *a: (real(*a), kill())",
+    "in the file": "Path.write_bytes = lambda path, content: (open(path, 'wb').write(content[:99]), kill())",
+    "before the rename": "os.replace = lambda old, new: kill() if new == RESULT else real(old, new)",
+    "after the rename": "os.replace = lambda old, new: (real(old, new), new == RESULT and kill())",
 }
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize("moment", KILLS)
 def test_killed_at_the_worst_moments(place: Place, moment: str) -> None:
-    script = "import os, signal, sys\nfrom PIL import Image\nkill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+    script = "import os, signal, sys\nfrom pathlib import Path\nkill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+    script += f"RESULT = Path({str(place.out / '0.png')!r})\nreal = os.replace\n"
     script += f"import gifnet.cli\n{KILLS[moment]}\ngifnet.cli.main(sys.argv[1:])"
     killed = subprocess.run([sys.executable, "-c", script, *command(place, "--quiet")[3:]], check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
