@@ -83,7 +83,9 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _add_output(command: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    command.add_argument("-o", "--output", required=True, metavar="OUT", help="its suffix is the format")
+    command.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="a file, its suffix is the format; or a folder"
+    )
     command.add_argument(
         "--page", type=int, metavar="N", help="of files that hold several images, this one; 0 is the first"
     )

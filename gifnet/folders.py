@@ -1,6 +1,7 @@
 """Whole folders of images fused or enhanced, resumable, on record; and the folder side of the command line."""
 
 import argparse
+import functools
 import inspect
 import json
 import os
@@ -13,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from .api import load
@@ -54,8 +56,8 @@ def fuse_folders(
     report: Report | None = None,
     page: int | None = None,
     model: str | os.PathLike[str] = BUNDLED,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
     **options: Any,
 ) -> FolderResult:
     """Fuse the images of two folders, pair by pair, into a third; each pair as ``fuse_files`` does.
@@ -110,8 +112,8 @@ def enhance_folder(
     report: Report | None = None,
     page: int | None = None,
     model: str | os.PathLike[str] = BUNDLED,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
     **options: Any,
 ) -> FolderResult:
     """Enhance the images of a folder into another, each as ``enhance_file`` does.
@@ -217,15 +219,15 @@ def _run(
     out: Path,
     conduct: _Conduct,
     model: str | os.PathLike[str],
-    device: str,
-    dtype: str,
+    device: str | torch.device,
+    dtype: str | torch.dtype,
 ) -> FolderResult:
     """Say what can't be paired, load, look at what is finished, and do the rest."""
     failed = [*pairing.ambiguous, *(() if conduct.skip_unmatched else pairing.unmatched)]
     for failure in failed:
         conduct.tell(f"{failure.name}: {failure.reason}")
     if conduct.skip_unmatched and pairing.unmatched:
-        conduct.tell(f"{len(pairing.unmatched)} without a partner are left out")
+        conduct.tell(f"left out, having no partner: {len(pairing.unmatched)}")
     _protect(pairing.files, pairing.matches, out)
     sha256 = file_sha256(resolve(model).path)
     fuser = load(model, device, dtype, sha256)
@@ -247,9 +249,10 @@ def _run(
 
 def _protect(inputs: Sequence[Path], matches: Sequence[Match], out: Path) -> None:
     """Refuse to replace an input, as may happen where an input folder lies in that of the results."""
-    taken = {path.parent.resolve() / path.name for path in inputs}
+    resolved = functools.cache(Path.resolve)  # folders are few, files may be many
+    taken = {resolved(path.parent) / path.name for path in inputs}
     for target in (out / match.output for match in matches):
-        if target.parent.resolve() / target.name in taken:
+        if resolved(target.parent) / target.name in taken:
             raise InputError(f"{target}: would be an input and an output; give another folder for the results")
 
 
@@ -394,7 +397,10 @@ def add_arguments(parser: argparse.ArgumentParser, pairs: bool) -> None:
 
 
 def are_inputs(args: argparse.Namespace, *inputs: str) -> bool:
-    """Whether the inputs are folders. InputError for one of each kind, and for folders' options without folders."""
+    """Whether the inputs are folders.
+
+    Raises InputError for one of each kind, and for options and outputs that go with the other kind.
+    """
     folders = [path for path in inputs if os.path.isdir(path)]
     if folders and len(folders) < len(inputs):
         other = next(path for path in inputs if path not in folders)
@@ -404,6 +410,8 @@ def are_inputs(args: argparse.Namespace, *inputs: str) -> bool:
     for name in () if folders else names:
         if getattr(args, name, None):
             raise InputError(f"--{name.replace('_', '-')} is for folders, and {inputs[0]} is none")
+    if folders and Path(args.output).suffix.lower() in WRITABLE and not os.path.exists(args.output):
+        raise InputError(f"{folders[0]} is a folder, so OUT is to be one, and {args.output} is named like an image")
     return bool(folders)
 
 

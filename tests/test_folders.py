@@ -223,7 +223,7 @@ def test_a_failure_leaves_the_rest_alone(place: Place) -> None:
     assert names(result.skipped) == ["2.png"]
     assert [failure.name for failure in result.failed] == ["0"]
     assert [failure.name for failure in result.unmatched] == ["alone"]
-    assert place.lines[0] == "1 without a partner are left out"
+    assert place.lines[0] == "left out, having no partner: 1"
 
 
 def test_pairing_is_reported_before_any_work(place: Place) -> None:
@@ -685,6 +685,7 @@ def test_an_interrupt_is_130_and_keeps_what_is_done(
         ("ir/0.png", "vis/0.png", ["--recursive"], ["--recursive is for folders"]),
         ("ir/0.png", "vis/0.png", ["--skip-unmatched"], ["--skip-unmatched is for folders"]),
         ("ir", "vis", ["--resume", "--overwrite"], ["not allowed with"]),
+        ("ir", "vis", ["-o", "fused.png"], ["fused.png is named like an image"]),
         ("ir/0.png", "vis/0.png", [], ["unknown image suffix"]),
     ],
 )
@@ -692,7 +693,7 @@ def test_wrong_usage(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str], a: str, b: str, more: list[str], words: list[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        cli.main(["fuse", str(tmp_path / a), str(tmp_path / b), "-o", str(place.out), *more])
+        cli.main(["fuse", str(tmp_path / a), str(tmp_path / b), "-o", str(place.out), *more])  # the last "-o" counts
     assert stop.value.code == 2
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
