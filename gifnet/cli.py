@@ -4,9 +4,12 @@ Exit status: 0 done, 1 the work failed (a line on stderr says why), 2 wrong usag
 """
 
 import argparse
+import logging
 import platform
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from . import __version__, evaluate, folders
@@ -27,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = args.run
     try:
-        return run(args)
+        with _quiet_decoders():
+            return run(args)
     except KeyboardInterrupt:
         print("gifnet: interrupted", file=sys.stderr)
         return 130
@@ -35,6 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"gifnet: {message}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """What Pillow and tifffile remark about odd files is no news here: they are read, or an error says why not."""
+    loggers = [logging.getLogger(name) for name in ("PIL", "tifffile")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def build_parser() -> argparse.ArgumentParser:

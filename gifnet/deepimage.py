@@ -5,6 +5,8 @@ By tifffile and imagecodecs, the extra ``[files]``, imported when such a file is
 """
 
 import io
+import math
+import os
 import struct
 import zlib
 from typing import Any, BinaryIO, TypeAlias
@@ -70,12 +72,13 @@ def read_tiff(file: BinaryIO, name: str, page: int | None) -> tuple[Array, Image
         if not isinstance(chosen, tifffile.TiffPage):
             raise InputError(f"{name}: page {page} of the TIFF can't be read")
         _check_layout(chosen, name)
+        _check_segments(chosen, file.seek(0, os.SEEK_END), name)
         array = chosen.asarray(maxworkers=1)
         if chosen.planarconfig == 2 and chosen.samplesperpixel > 1:
             array = np.moveaxis(array, 0, -1)
         array = array.reshape(chosen.imagelength, chosen.imagewidth, chosen.samplesperpixel)
         profile = chosen.tags.valueof(34675)
-        exif = _tags(file, chosen.offset)
+        exif = _tags(file, chosen)
         return _as_raster(array, chosen, name), exif, profile if isinstance(profile, bytes) else b""
 
 
@@ -98,6 +101,16 @@ def _check_layout(page: Any, name: str) -> None:
             f"{name}: {page.samplesperpixel} channels as {getattr(page.photometric, 'name', page.photometric)}; "
             "give grey, RGB or CMYK, with or without alpha"
         )
+
+
+def _check_segments(page: Any, size: int, name: str) -> None:
+    """Raises InputError where strips or tiles are missing, which tifffile would fill with zeros."""
+    expected = math.prod(page.chunked)
+    if not len(page.dataoffsets) == len(page.databytecounts) == expected:
+        found = min(len(page.dataoffsets), len(page.databytecounts))
+        raise InputError(f"{name}: damaged; has {found} of {expected} strips or tiles of the TIFF")
+    if any(start + count > size for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)):
+        raise InputError(f"{name}: damaged; the file ends before its pixels do")
 
 
 def _as_raster(array: Array, page: Any, name: str) -> Array:
@@ -125,18 +138,20 @@ def _levels(values: Array, dtype: "np.dtype[Any]") -> Array:
     return values if dtype == np.float32 else (values * np.iinfo(dtype).max).round().astype(dtype)
 
 
-def _tags(file: BinaryIO, offset: int) -> Image.Exif:
-    """The page's tags, as Pillow has them for files that it opens; none where they are damaged."""
+def _tags(file: BinaryIO, page: Any) -> Image.Exif:
+    """The page's tags, as Pillow has them for files that it opens; of a BigTIFF, or where damaged, orientation only."""
     exif = Image.Exif()
-    try:
-        file.seek(0)
-        head = file.read(8)
-        exif.endian = "<" if head[:2] == b"II" else ">"
-        exif.bigtiff = head[2:4] in (b"+\0", b"\0+")
-        exif.load_from_fp(io.BytesIO(head + file.read()), offset)
-        exif.get_ifd(0x8769), exif.get_ifd(0x8825)
-    except Exception:
-        return Image.Exif()
+    file.seek(0)
+    head = file.read(8)
+    if head[2:4] in (b"*\0", b"\0*"):
+        try:
+            exif.endian = "<" if head[:2] == b"II" else ">"
+            exif.load_from_fp(io.BytesIO(head + file.read()), page.offset)
+            exif.get_ifd(0x8769), exif.get_ifd(0x8825)
+            return exif
+        except Exception:
+            exif = Image.Exif()
+    exif[0x0112] = page.tags.valueof(0x0112, default=1)
     return exif
 
 
@@ -145,7 +160,7 @@ def write_png(array: Array, exif: bytes, icc: bytes, name: str) -> bytes:
     check_installed(name)
     import imagecodecs
 
-    content: bytes = imagecodecs.png_encode(np.ascontiguousarray(array))
+    content = bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
     chunks = b""
     if icc:
         chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))

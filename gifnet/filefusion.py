@@ -105,11 +105,12 @@ def enhance_file(
 
 
 def check_result(path: Path, *pictures: Picture) -> None:
-    """Raises InputError if the file can't hold the result of these: no alpha in its format, or an extra missing."""
+    """Raises InputError if the file can't hold the result of these: alpha, depth (an extra is missing), size."""
     result = pictures[0].fused_with(*pictures[1:])
     channels = 3 if any(picture.coloured for picture in pictures) else 1
     channels += any(picture.alpha is not None for picture in pictures)
-    check_content(path, np.dtype(str(result.dtype).removeprefix("torch.")), channels)
+    height, width = result.pixels.shape[-2:]
+    check_content(path, (height, width, channels), np.dtype(str(result.dtype).removeprefix("torch.")))
 
 
 def _raster(result: Any) -> Raster:

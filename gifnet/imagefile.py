@@ -80,14 +80,15 @@ class Format:
     name: str  # Pillow's
     deepest: "np.dtype[Any]"
     alpha: bool
+    longest: int  # pixels a side
     options: dict[str, Any]
 
 
-_PNG = Format("PNG", np.dtype(np.uint16), True, {})
-_JPEG = Format("JPEG", np.dtype(np.uint8), False, {"quality": 95, "subsampling": 0})
-_TIFF = Format("TIFF", np.dtype(np.float32), True, {"compression": "tiff_deflate"})
-_WEBP = Format("WEBP", np.dtype(np.uint8), True, {"quality": 95})
-_BMP = Format("BMP", np.dtype(np.uint8), False, {})
+_PNG = Format("PNG", np.dtype(np.uint16), True, 2**31 - 1, {})
+_JPEG = Format("JPEG", np.dtype(np.uint8), False, 65500, {"quality": 95, "subsampling": 0})
+_TIFF = Format("TIFF", np.dtype(np.float32), True, 2**31 - 1, {"compression": "tiff_deflate"})
+_WEBP = Format("WEBP", np.dtype(np.uint8), True, 16383, {"quality": 95})
+_BMP = Format("BMP", np.dtype(np.uint8), False, 2**31 - 1, {})
 WRITABLE = {
     ".png": _PNG, ".jpg": _JPEG, ".jpeg": _JPEG, ".tif": _TIFF, ".tiff": _TIFF, ".webp": _WEBP, ".bmp": _BMP
 }  # fmt: skip
@@ -174,12 +175,13 @@ def _read(file: BinaryIO, name: str, page: int | None) -> Raster:
             if opened.format == "PNG" and not (frames > 1 and page):
                 return _read_deep_png(file, opened, name)
             raise InputError(f"{name}: has 16 bits a channel, of which 8 would be lost; save it as PNG or TIFF")
+        _check_jpeg(file, opened, name)
         opened.load()
         white_is_zero = opened.format == "TIFF" and opened.tag_v2.get(262) == 0  # type: ignore[attr-defined]
         upright = ImageOps.exif_transpose(opened)
         raster = from_pil(upright, name, upright=True)
-    if white_is_zero and raster.array.dtype == np.uint16:  # Pillow inverts 8 bits only
-        return replace(raster, array=65535 - raster.array)
+    if white_is_zero and raster.array.dtype != np.uint8:  # Pillow inverts 8 bits only
+        return replace(raster, array=(65535 if raster.array.dtype == np.uint16 else 1) - raster.array)
     return raster
 
 
@@ -197,6 +199,17 @@ def _is_deep(opened: Image.Image) -> bool:
         if tile[0].startswith("ppm") and arguments[-1] > 255:
             return True
     return False
+
+
+def _check_jpeg(file: BinaryIO, opened: Image.Image, name: str) -> None:
+    """Raises InputError for a file too short for its size in pixels; Pillow would fill in grey, at any size."""
+    if opened.format not in ("JPEG", "MPO"):
+        return
+    position, length = file.tell(), file.seek(0, os.SEEK_END)
+    file.seek(position)
+    blocks = (opened.width // 8) * (opened.height // 8)  # each takes a bit or more
+    if 8 * length < blocks:
+        raise InputError(f"{name}: damaged; {length} bytes can't hold {opened.width}×{opened.height} pixels")
 
 
 def _read_deep_tiff(file: BinaryIO, name: str, page: int | None) -> Raster:
@@ -320,12 +333,14 @@ def check_output(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def check_content(path: Path, dtype: "np.dtype[Any]", channels: int) -> None:
-    """Raises InputError if a file of this suffix can't hold such an image, or needs an extra that is missing."""
+def check_content(path: Path, shape: tuple[int, int, int], dtype: "np.dtype[Any]") -> None:
+    """Raises InputError if a file of this suffix can't hold an (H, W, C) image, or needs an extra that is missing."""
     kind = WRITABLE[path.suffix.lower()]
-    alpha = channels in (2, 4)
-    if alpha and not kind.alpha:
+    height, width, channels = shape
+    if channels in (2, 4) and not kind.alpha:
         raise InputError(f"{path}: {kind.name} holds no alpha; write PNG, TIFF or WebP")
+    if max(height, width) > kind.longest:
+        raise InputError(f"{path}: {width}×{height} pixels; {kind.name} holds {kind.longest} a side: write PNG or TIFF")
     if channels > 1 and min(_depth(dtype), _depth(kind.deepest)) > 1:
         deepimage.check_installed(str(path))
 
@@ -338,6 +353,7 @@ def write_file(raster: Raster, path: str | os.PathLike[str]) -> Path:
     Raises InputError: the path can't be written to, or its format can't hold the image.
     """
     path = check_output(path)
+    check_content(path, raster.array.shape, raster.array.dtype)
     content = _encode(raster, WRITABLE[path.suffix.lower()], path)
     try:
         with atomic_path(path) as temporary:
@@ -353,12 +369,9 @@ def encode(raster: Raster, name: str) -> bytes:
 
 
 def _encode(raster: Raster, kind: Format, path: Path) -> bytes:
-    channels = raster.array.shape[2]
-    if raster.alpha and not kind.alpha:
-        raise InputError(f"{path}: {kind.name} holds no alpha; write PNG, TIFF or WebP")
     if _depth(raster.array.dtype) > _depth(kind.deepest):
         raster = rounded(raster, kind.deepest)
-    metadata = raster.metadata.fitting(channels)
+    metadata = raster.metadata.fitting(raster.array.shape[2])
     try:
         if not raster.fits_pillow:
             write = deepimage.write_tiff if kind is _TIFF else deepimage.write_png
