@@ -1,13 +1,25 @@
 """Image fusion with one model: GIFNet (Cheng et al., CVPR 2025).
 
 ``fuse(a, b)`` combines two aligned images of one scene, ``enhance(x)`` improves one, ``load(...)`` gives the model
-behind both.
+behind both. ``fuse_folders`` and ``enhance_folder`` do so for whole folders.
 """
 
 from .api import enhance, fuse, load
 from .errors import CheckpointError, InputError
 from .filefusion import enhance_file, fuse_files
+from .folders import enhance_folder, fuse_folders
 from .fuser import Fuser
 
 __version__ = "0.1.0"
-__all__ = ["CheckpointError", "Fuser", "InputError", "enhance", "enhance_file", "fuse", "fuse_files", "load"]
+__all__ = [
+    "CheckpointError",
+    "Fuser",
+    "InputError",
+    "enhance",
+    "enhance_file",
+    "enhance_folder",
+    "fuse",
+    "fuse_files",
+    "fuse_folders",
+    "load",
+]

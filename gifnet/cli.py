@@ -1,6 +1,6 @@
 """The command line: parse, call the library, report.
 
-Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong usage, 130 interrupted.
+Exit status: 0 done, 1 the work failed (a line on stderr says why), 2 wrong usage, 130 interrupted.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from . import __version__
+from . import __version__, folders
 from .errors import InputError
 from .evaluation import command as evaluate
 from .training import command as train
@@ -64,15 +64,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gifnet {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    command = commands.add_parser("fuse", help="fuse two aligned images of one scene into one")
-    command.add_argument("a", metavar="A", help="first image; the infrared of an infrared-visible pair")
-    command.add_argument("b", metavar="B", help="second image, of the same size")
+    command = commands.add_parser("fuse", help="fuse two aligned images of one scene into one, or folders of them")
+    command.add_argument("a", metavar="A", help="first image; the infrared of an infrared-visible pair; or a folder")
+    command.add_argument("b", metavar="B", help="second image, of the same size; or a folder, with the same names")
     _add_output(command, _fuse)
+    folders.add_arguments(command, pairs=True)
 
-    command = commands.add_parser("enhance", help="enhance one image")
-    command.add_argument("x", metavar="X", help="the image")
+    command = commands.add_parser("enhance", help="enhance one image, or a folder of them")
+    command.add_argument("x", metavar="X", help="the image, or a folder")
     command.add_argument("--strength", type=float, default=1.0, help="0 (as it is) to 1 (default)")
     _add_output(command, _enhance)
+    folders.add_arguments(command, pairs=False)
 
     command = commands.add_parser("convert", help="convert the paper's released checkpoint to gifnet's format")
     command.add_argument("official", metavar="OFFICIAL", help="the released .pth file")
@@ -103,22 +105,26 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 def _add_output(command: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     command.add_argument(
-        "-o", "--output", required=True, metavar="OUT", type=_image_path, help="its suffix is the format"
+        "-o", "--output", required=True, metavar="OUT", help="a file, its suffix is the format; or a folder"
     )
     command.add_argument(
         "--page", type=int, metavar="N", help="of files that hold several images, this one; 0 is the first"
     )
     _add_model(command)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, wrong_usage=command.error)
 
 
-def _image_path(text: str) -> str:
+def _for_folders(args: argparse.Namespace, *inputs: str) -> bool:
+    """Whether the inputs are folders; if not, OUT must have the suffix of an image. Else, it is wrong usage."""
     from .imagefile import check_suffix
 
     try:
-        return str(check_suffix(text))
+        if folders.are_inputs(args, *inputs):
+            return True
+        check_suffix(args.output)
     except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        args.wrong_usage(str(error))
+    return False
 
 
 def _safetensors_path(text: str) -> str:
@@ -130,6 +136,8 @@ def _safetensors_path(text: str) -> str:
 def _fuse(args: argparse.Namespace) -> int:
     from .filefusion import fuse_files
 
+    if _for_folders(args, args.a, args.b):
+        return folders.run_fuse(args)
     fuse_files(args.a, args.b, args.output, page=args.page, model=args.model, device=args.device, dtype=args.dtype)
     return 0
 
@@ -137,6 +145,8 @@ def _fuse(args: argparse.Namespace) -> int:
 def _enhance(args: argparse.Namespace) -> int:
     from .filefusion import enhance_file
 
+    if _for_folders(args, args.x):
+        return folders.run_enhance(args)
     chosen = {"page": args.page, "model": args.model, "device": args.device, "dtype": args.dtype}
     enhance_file(args.x, args.output, args.strength, **chosen)
     return 0
