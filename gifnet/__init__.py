@@ -6,7 +6,8 @@ behind both.
 
 from .api import enhance, fuse, load
 from .errors import CheckpointError, InputError
+from .filefusion import enhance_file, fuse_files
 from .fuser import Fuser
 
 __version__ = "0.1.0"
-__all__ = ["CheckpointError", "Fuser", "InputError", "enhance", "fuse", "load"]
+__all__ = ["CheckpointError", "Fuser", "InputError", "enhance", "enhance_file", "fuse", "fuse_files", "load"]

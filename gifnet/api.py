@@ -50,23 +50,31 @@ def load(
 
 @overload
 def fuse(
-    a: Kind, b: ImageLike, *, model: str | os.PathLike[str] = ..., device: str = ..., dtype: str = ...
+    a: Kind,
+    b: ImageLike,
+    *,
+    page: int | None = ...,
+    model: str | os.PathLike[str] = ...,
+    device: str = ...,
+    dtype: str = ...,
 ) -> Kind: ...
 @overload
 def fuse(
     a: "str | os.PathLike[str]",
     b: ImageLike,
     *,
+    page: int | None = ...,
     model: str | os.PathLike[str] = ...,
     device: str = ...,
     dtype: str = ...,
-) -> Image.Image: ...
+) -> Image.Image | Any: ...
 
 
 def fuse(
     a: ImageLike,
     b: ImageLike,
     *,
+    page: int | None = None,
     model: str | os.PathLike[str] = BUNDLED,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
@@ -78,42 +86,56 @@ def fuse(
             (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1]. In infrared-visible
             pairs this is the infrared.
         b: likewise, of the same height and width; of any other kind and dtype.
+        page: of paths and bytes of files that hold several images, the one to take (0 is the first).
         model: as ``name_or_path`` of ``load``.
         device: as for ``load``.
         dtype: as for ``load``; the precision to compute in, not that of the result.
 
     Returns:
-        The fused image in ``a``'s kind and dtype: a path gives a PIL image, bytes give PNG bytes (TIFF for
-        floating point). It has colour if either input has, and ``a``'s alpha, else ``b``'s, if there is one.
+        The fused image in ``a``'s kind and dtype. It has colour if either input has, and ``a``'s alpha, else ``b``'s,
+        if there is one. Bytes give PNG bytes (TIFF for floating point). A path gives a PIL image, or, where Pillow
+        can't hold the result (colour or alpha of 16 bits or floating point), an array (H×W×3 or H×W×4, uint16 or
+        float32). Of two files, the deeper one decides the dtype: uint8, then uint16, then float32. PIL images, which
+        hold depth in grey only, are rounded to 8 bits where the result has colour or alpha. PIL images and bytes come
+        with the EXIF data and ICC profile of the first input in colour; ``fuse_files`` writes files with them.
         The network (Cheng et al., CVPR 2025) fuses the luminances; chroma is that of the coloured input, or the
         saturation-weighted mean of both.
 
     Raises:
-        InputError: unreadable or empty images, sizes that differ, dtypes, ranges or channels that are no image's, NaN.
+        InputError: unreadable or empty images, sizes that differ, dtypes, ranges or channels that are no image's, NaN;
+            a file of several images and no ``page``; colour or alpha deeper than 8 bits without the extra ``[files]``.
         CheckpointError: see ``load``.
     """
-    return load(model, device, dtype).fuse(a, b)
+    return load(model, device, dtype).fuse(a, b, page=page)
 
 
 @overload
 def enhance(
-    x: Kind, strength: float = ..., *, model: str | os.PathLike[str] = ..., device: str = ..., dtype: str = ...
+    x: Kind,
+    strength: float = ...,
+    *,
+    page: int | None = ...,
+    model: str | os.PathLike[str] = ...,
+    device: str = ...,
+    dtype: str = ...,
 ) -> Kind: ...
 @overload
 def enhance(
     x: "str | os.PathLike[str]",
     strength: float = ...,
     *,
+    page: int | None = ...,
     model: str | os.PathLike[str] = ...,
     device: str = ...,
     dtype: str = ...,
-) -> Image.Image: ...
+) -> Image.Image | Any: ...
 
 
 def enhance(
     x: ImageLike,
     strength: float = 1.0,
     *,
+    page: int | None = None,
     model: str | os.PathLike[str] = BUNDLED,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
@@ -123,14 +145,15 @@ def enhance(
     Args:
         x: an image, as for ``fuse``.
         strength: from 0 (``x`` as it is) to 1 (the network's result); between them, a blend of luminances.
+        page: as for ``fuse``.
         model: as ``name_or_path`` of ``load``.
         device: as for ``load``.
         dtype: as for ``load``.
 
     Returns:
-        The enhanced image in ``x``'s kind and dtype, chroma and alpha kept.
+        The enhanced image in ``x``'s kind and dtype, as for ``fuse``; chroma, alpha and metadata kept.
 
     Raises:
         InputError, CheckpointError: as for ``fuse``; and a strength outside [0, 1].
     """
-    return load(model, device, dtype).enhance(x, strength)
+    return load(model, device, dtype).enhance(x, strength, page=page)

@@ -4,9 +4,12 @@ Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong us
 """
 
 import argparse
+import logging
 import platform
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from . import __version__, evaluate
@@ -27,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = args.run
     try:
-        return run(args)
+        with _quiet_decoders():
+            return run(args)
     except KeyboardInterrupt:
         print("gifnet: interrupted", file=sys.stderr)
         return 130
@@ -35,6 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"gifnet: {message}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """What Pillow and tifffile remark about odd files is no news here: they are read, or an error says why not."""
+    loggers = [logging.getLogger(name) for name in ("PIL", "tifffile")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,12 +104,15 @@ def _add_output(command: argparse.ArgumentParser, run: Callable[[argparse.Namesp
     command.add_argument(
         "-o", "--output", required=True, metavar="OUT", type=_image_path, help="its suffix is the format"
     )
+    command.add_argument(
+        "--page", type=int, metavar="N", help="of files that hold several images, this one; 0 is the first"
+    )
     _add_model(command)
     command.set_defaults(run=run)
 
 
 def _image_path(text: str) -> str:
-    from .image import check_suffix
+    from .imagefile import check_suffix
 
     try:
         return str(check_suffix(text))
@@ -104,20 +127,17 @@ def _safetensors_path(text: str) -> str:
 
 
 def _fuse(args: argparse.Namespace) -> int:
-    from .api import load
-    from .image import check_output, write
+    from .filefusion import fuse_files
 
-    check_output(args.output)  # before the work, not after it
-    write(load(args.model, args.device, args.dtype).fuse(args.a, args.b), args.output)
+    fuse_files(args.a, args.b, args.output, page=args.page, model=args.model, device=args.device, dtype=args.dtype)
     return 0
 
 
 def _enhance(args: argparse.Namespace) -> int:
-    from .api import load
-    from .image import check_output, write
+    from .filefusion import enhance_file
 
-    check_output(args.output)
-    write(load(args.model, args.device, args.dtype).enhance(args.x, args.strength), args.output)
+    chosen = {"page": args.page, "model": args.model, "device": args.device, "dtype": args.dtype}
+    enhance_file(args.x, args.output, args.strength, **chosen)
     return 0
 
 

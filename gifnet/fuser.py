@@ -52,31 +52,37 @@ class Fuser:
         return Fuser(self._network, self.device if device is None else device, dtype, self.name)
 
     @overload
-    def fuse(self, a: Kind, b: ImageLike) -> Kind: ...
+    def fuse(self, a: Kind, b: ImageLike, *, page: int | None = None) -> Kind: ...
     @overload
-    def fuse(self, a: "str | os.PathLike[str]", b: ImageLike) -> Image.Image: ...
+    def fuse(self, a: "str | os.PathLike[str]", b: ImageLike, *, page: int | None = None) -> Image.Image | Any: ...
+    @overload
+    def fuse(self, a: Picture, b: ImageLike, *, page: int | None = None) -> Any: ...
 
-    def fuse(self, a: ImageLike, b: ImageLike) -> Any:
+    def fuse(self, a: ImageLike, b: ImageLike, *, page: int | None = None) -> Any:
         """See ``gifnet.fuse``."""
-        first, second = read(a, "a"), read(b, "b")
+        first, second = read(a, "a", page), read(b, "b", page)
         _check_pair(first, second)
         luma_a, chroma_a = colour.split(first.pixels)
         luma_b, chroma_b = colour.split(second.pixels.to(first.pixels.device))
         fused = self._run(luma_a, luma_b)
         alpha = first.alpha if first.alpha is not None else second.alpha
         pixels = colour.merge(fused, colour.mix(chroma_a, chroma_b))
-        return first.pack(pixels, None if alpha is None else alpha.to(pixels.device))
+        return first.fused_with(second).pack(pixels, None if alpha is None else alpha.to(pixels.device))
 
     @overload
-    def enhance(self, x: Kind, strength: float = 1.0) -> Kind: ...
+    def enhance(self, x: Kind, strength: float = 1.0, *, page: int | None = None) -> Kind: ...
     @overload
-    def enhance(self, x: "str | os.PathLike[str]", strength: float = 1.0) -> Image.Image: ...
+    def enhance(
+        self, x: "str | os.PathLike[str]", strength: float = 1.0, *, page: int | None = None
+    ) -> Image.Image | Any: ...
+    @overload
+    def enhance(self, x: Picture, strength: float = 1.0, *, page: int | None = None) -> Any: ...
 
-    def enhance(self, x: ImageLike, strength: float = 1.0) -> Any:
+    def enhance(self, x: ImageLike, strength: float = 1.0, *, page: int | None = None) -> Any:
         """See ``gifnet.enhance``."""
         if not 0 <= strength <= 1:
             raise InputError(f"strength: {strength} is outside 0 (the image as it is) to 1 (fully enhanced)")
-        picture = read(x, "x")
+        picture = read(x, "x", page)
         if strength == 0:
             return picture.pack(picture.pixels, picture.alpha)
         luma, chroma = colour.split(picture.pixels)

@@ -1,38 +1,24 @@
 """Images in and out: whatever a caller has becomes planes, and planes become that kind again."""
 
-import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from .errors import InputError
-from .files import atomic_path
-
-ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray[Any, Any] | Tensor"
+from .imagefile import NO_METADATA, Metadata, Raster, encode, from_pil, read_file, rounded, to_pil
 
 # Full scale of each integer dtype; floating-point images have full scale 1.
 LEVELS = {torch.uint8: 255.0, torch.uint16: 65535.0}
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ROUNDING = 1e-4  # how far outside [0, 1] a float image may stray, as resampling does, before it is refused
-
-# Output suffix -> Pillow's options; each keeps what the format can.
-WRITABLE: dict[str, dict[str, Any]] = {
-    ".png": {},
-    ".jpg": {"quality": 95, "subsampling": 0},
-    ".jpeg": {"quality": 95, "subsampling": 0},
-    ".tif": {"compression": "tiff_deflate"},
-    ".tiff": {"compression": "tiff_deflate"},
-    ".webp": {"quality": 95},
-    ".bmp": {},
-}
+_FILE_DTYPES = (torch.uint8, torch.uint16, torch.float32)  # from the shallowest to the deepest
 
 
 @dataclass(frozen=True)
@@ -42,31 +28,57 @@ class Picture:
     pixels: Tensor  # (B, 1 or 3, H, W) float32 in [0, 1], grey or R, G, B
     alpha: Tensor | None  # (B, 1, H, W), as pixels
     name: str  # the file or argument, for messages
-    pack: Callable[[Tensor, Tensor | None], Any]  # pixels and alpha to the caller's kind and dtype
+    packer: "Packer"  # the way back
+    dtype: torch.dtype  # of the result
+    metadata: Metadata = NO_METADATA
+    file: bool = False  # read from a file, or the bytes of one
 
     @property
     def size(self) -> str:
         """Width × height, for messages."""
         return f"{self.pixels.shape[-1]}×{self.pixels.shape[-2]}"
 
+    @property
+    def coloured(self) -> bool:
+        return self.pixels.shape[1] == 3
 
-def read(source: ImageLike, argument: str) -> Picture:
+    def pack(self, pixels: Tensor, alpha: Tensor | None) -> Any:
+        """Pixels (B, 1 or 3, H, W) and alpha in the caller's kind, at this picture's depth, with its metadata."""
+        return self.packer(pixels, alpha, self.dtype, self.metadata)
+
+    def fused_with(self, *others: "Picture") -> "Picture":
+        """The one to pack the fusion of all: of files the deepest decides; the metadata are of the first in colour."""
+        metadata = next((picture.metadata for picture in (self, *others) if picture.coloured), self.metadata)
+        if not self.file:
+            return replace(self, metadata=metadata)
+        dtypes = {picture.dtype for picture in (self, *others) if picture.file}
+        return replace(self, dtype=max(dtypes, key=_FILE_DTYPES.index), metadata=metadata)
+
+
+Packer: TypeAlias = Callable[[Tensor, Tensor | None, torch.dtype, Metadata], Any]
+ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray[Any, Any] | Tensor | Picture"
+
+
+def read(source: ImageLike, argument: str, page: int | None = None) -> Picture:
     """Read a path, encoded bytes, a PIL image, an array (H×W or H×W×C) or a tensor (C×H×W or B×C×H×W).
 
     C is 1 (grey), 3 (R, G, B) or 4 (and alpha). uint8, uint16, or floating point in [0, 1]. The EXIF orientation of
-    paths and bytes is applied; PIL images, arrays and tensors are taken as they are.
+    paths and bytes is applied; PIL images, arrays and tensors are taken as they are, and a Picture is given back.
+
+    ``page`` is for files that hold several images, see ``imagefile.read_file``.
 
     Raises InputError, naming the file or ``argument``, for whatever is none of that.
     """
+    if isinstance(source, Picture):
+        return source
     if isinstance(source, (str, os.PathLike)):
         path = os.fsdecode(source)
-        return _from_pil(_decode(path, path), path)
+        return _from_raster(read_file(path, path, page), path, _pack_pil_or_array, file=True)
     if isinstance(source, bytes):
         name = f"{argument} (bytes)"
-        picture = _from_pil(_decode(io.BytesIO(source), name), name)
-        return Picture(picture.pixels, picture.alpha, name, partial(_pack_bytes, picture.pack))
+        return _from_raster(read_file(source, name, page), name, _pack_bytes, file=True)
     if isinstance(source, Image.Image):
-        return _from_pil(source, argument)
+        return _from_raster(from_pil(source, argument), argument, _pack_pil)
     if isinstance(source, np.ndarray):
         return _from_array(source, argument)
     if isinstance(source, Tensor):
@@ -76,56 +88,18 @@ def read(source: ImageLike, argument: str) -> Picture:
     )
 
 
-def _decode(file: "str | io.BytesIO", name: str) -> Image.Image:
-    if isinstance(file, str):
-        if not os.path.exists(file):
-            raise InputError(f"{name}: no such file")
-        if os.path.isdir(file):
-            raise InputError(f"{name}: is a folder; give an image file")
-    try:
-        with Image.open(file) as opened:
-            # A photograph that carries previews (MPO) counts as one image.
-            frames = getattr(opened, "n_frames", 1)
-            if frames > 1 and opened.format != "MPO":
-                raise InputError(f"{name}: holds {frames} images; save the one to use as a file of its own")
-            opened.load()
-            return ImageOps.exif_transpose(opened)
-    except InputError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: {error}; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS") from error
-    except UnidentifiedImageError as error:
-        raise InputError(f"{name}: not an image in a format that Pillow reads") from error
-    except Exception as error:  # decoders raise anything from OSError to struct.error on damaged data
-        raise InputError(f"{name}: can't be read as an image ({str(error) or type(error).__name__})") from error
+def read_for_writing(path: str | os.PathLike[str], page: int | None = None) -> Picture:
+    """Like ``read`` of a path, but its results are a ``Raster``, for ``imagefile.write_file``."""
+    name = os.fsdecode(path)
+    return _from_raster(read_file(name, name, page), name, _pack_raster, file=True)
 
 
-def _from_pil(image: Image.Image, name: str) -> Picture:
-    if 0 in image.size:
-        raise InputError(f"{name}: empty image of {image.width}×{image.height} pixels")
-    try:
-        image.load()
-    except (OSError, SyntaxError, ValueError) as error:  # opened lazily, and now found damaged or closed
-        raise InputError(f"{name}: can't be read as an image ({error})") from error
-    mode = image.mode
-    if mode in ("LA", "La"):
-        grey_alpha = np.asarray(image.convert("LA"))
-        pixels, alpha = _planes(grey_alpha[..., :1], name), _planes(grey_alpha[..., 1:], name)
-        return Picture(pixels, alpha, name, partial(_pack_pil, dtype=torch.uint8))
-    if mode == "I" or mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise InputError(f"{name}: integers from {values.min()} to {values.max()}; scale them to 0..65535 first")
-        array: np.ndarray[Any, Any] = values.astype(np.uint16)
-    elif mode == "F":
-        array = np.asarray(image)
-    elif mode in ("1", "L"):
-        array = np.asarray(image.convert("L"))
-    else:
-        transparent = image.has_transparency_data or mode == "RGBa"
-        array = np.asarray(image.convert("RGBA" if transparent else "RGB"))
-    picture = _from_array(array, name)
-    return Picture(picture.pixels, picture.alpha, name, partial(_pack_pil, dtype=_torch_dtype(array, name)))
+def _from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) -> Picture:
+    colours = 1 if raster.array.shape[2] < 3 else 3
+    planes = _planes(raster.array, name)
+    alpha = planes[:, colours:] if raster.alpha else None
+    dtype = _torch_dtype(raster.array, name)
+    return Picture(planes[:, :colours], alpha, name, packer, dtype, raster.metadata, file)
 
 
 def _torch_dtype(array: "np.ndarray[Any, Any]", name: str) -> torch.dtype:
@@ -174,7 +148,7 @@ def _from_array(array: "np.ndarray[Any, Any]", name: str) -> Picture:
         raise InputError(f"{name}: empty array of shape {shape}")
     dtype = _torch_dtype(array, name)
     pixels, alpha = _split_alpha(_planes(array if array.ndim == 3 else array[..., None], name))
-    return Picture(pixels, alpha, name, partial(_pack_array, dtype=dtype, like=array.dtype, flat=array.ndim == 2))
+    return Picture(pixels, alpha, name, partial(_pack_array, like=array.dtype, flat=array.ndim == 2), dtype)
 
 
 def _from_tensor(tensor: Tensor, name: str) -> Picture:
@@ -187,8 +161,9 @@ def _from_tensor(tensor: Tensor, name: str) -> Picture:
     if tensor.layout != torch.strided:
         raise InputError(f"{name}: {tensor.layout} tensor; give a dense one")
     pixels, alpha = _split_alpha(_normalise(tensor if tensor.ndim == 4 else tensor[None], name))
-    pack = partial(_pack_tensor, dtype=tensor.dtype, device=tensor.device, flat=tensor.ndim == 3)
-    return Picture(pixels, alpha, name, pack)
+    return Picture(
+        pixels, alpha, name, partial(_pack_tensor, device=tensor.device, flat=tensor.ndim == 3), tensor.dtype
+    )
 
 
 def quantise(pixels: Tensor, dtype: torch.dtype) -> Tensor:
@@ -197,9 +172,10 @@ def quantise(pixels: Tensor, dtype: torch.dtype) -> Tensor:
     return pixels.to(dtype) if levels is None else (pixels.clamp(0, 1) * levels).round().to(dtype)
 
 
-def _pack_tensor(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, device: torch.device, flat: bool) -> Tensor:
-    packed = _joined(pixels, alpha)
-    packed = quantise(packed, dtype).to(device)
+def _pack_tensor(
+    pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, _: Metadata, device: torch.device, flat: bool
+) -> Tensor:
+    packed = quantise(_joined(pixels, alpha), dtype).to(device)
     return packed[0] if flat and len(packed) == 1 else packed
 
 
@@ -211,53 +187,33 @@ def _joined(pixels: Tensor, alpha: Tensor | None) -> Tensor:
 
 
 def _pack_array(
-    pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, like: "np.dtype[Any]", flat: bool
+    pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, _: Metadata, like: "np.dtype[Any]", flat: bool
 ) -> "np.ndarray[Any, Any]":
-    packed = quantise(_joined(pixels, alpha), dtype)[0].permute(1, 2, 0).cpu().numpy().astype(like)
+    packed = _interleaved(_joined(pixels, alpha), dtype).astype(like)
     return packed[..., 0] if flat and packed.shape[2] == 1 else packed
 
 
-def _pack_pil(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype) -> Image.Image:
-    grey = pixels.shape[1] == 1
-    if not grey or alpha is not None:
-        dtype = torch.uint8  # Pillow has no deeper colour, nor a deeper grey with alpha
+def _interleaved(planes: Tensor, dtype: torch.dtype) -> "np.ndarray[Any, Any]":
+    """(1, C, H, W) float32 to an (H, W, C) array."""
+    return quantise(planes, dtype)[0].permute(1, 2, 0).cpu().numpy()
+
+
+def _pack_raster(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Raster:
     planes = pixels if alpha is None else torch.cat([pixels, alpha], dim=1)
-    array = quantise(planes, dtype)[0].permute(1, 2, 0).cpu().numpy()
-    if grey and alpha is None:
-        return Image.fromarray(array[..., 0])
-    return Image.fromarray(array)
+    return Raster(_interleaved(planes, dtype), metadata)
 
 
-def _pack_bytes(pack: Callable[[Tensor, Tensor | None], Image.Image], pixels: Tensor, alpha: Tensor | None) -> bytes:
-    image = pack(pixels, alpha)
-    buffer = io.BytesIO()
-    image.save(buffer, "TIFF" if image.mode == "F" else "PNG")  # PNG has no floating point
-    return buffer.getvalue()
+def _pack_pil(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Image.Image:
+    raster = _pack_raster(pixels, alpha, dtype, metadata)
+    return to_pil(raster if raster.fits_pillow else rounded(raster, np.dtype(np.uint8)))
 
 
-def check_suffix(path: str | os.PathLike[str]) -> Path:
-    """The path, if its suffix names a format that gifnet writes. Raises InputError."""
-    path = Path(path)
-    if path.suffix.lower() not in WRITABLE:
-        raise InputError(f"{path}: unknown image suffix {path.suffix!r}; use {', '.join(WRITABLE)}")
-    return path
+def _pack_pil_or_array(
+    pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata
+) -> "Image.Image | np.ndarray[Any, Any]":
+    raster = _pack_raster(pixels, alpha, dtype, metadata)
+    return to_pil(raster) if raster.fits_pillow else _interleaved(_joined(pixels, alpha), dtype)
 
 
-def check_output(path: str | os.PathLike[str]) -> Path:
-    """The path, if an image can be written there: a known suffix and an existing folder. Raises InputError."""
-    path = check_suffix(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a file name")
-    return path
-
-
-def write(image: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write ``image`` in the format of the path's suffix, whole or not at all. Raises InputError."""
-    path = check_output(path)
-    try:
-        with atomic_path(path) as temporary:
-            image.save(temporary, **WRITABLE[path.suffix.lower()])
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be written ({error}); TIFF holds every result, PNG all but floats") from error
+def _pack_bytes(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> bytes:
+    return encode(_pack_raster(pixels, alpha, dtype, metadata), "the result")
