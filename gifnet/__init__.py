@@ -4,10 +4,23 @@
 behind both.
 """
 
+from .alignment import Alignment, align
 from .api import enhance, fuse, load
-from .errors import CheckpointError, InputError
+from .errors import AlignmentError, CheckpointError, InputError
 from .filefusion import enhance_file, fuse_files
 from .fuser import Fuser
 
 __version__ = "0.1.0"
-__all__ = ["CheckpointError", "Fuser", "InputError", "enhance", "enhance_file", "fuse", "fuse_files", "load"]
+__all__ = [
+    "Alignment",
+    "AlignmentError",
+    "CheckpointError",
+    "Fuser",
+    "InputError",
+    "align",
+    "enhance",
+    "enhance_file",
+    "fuse",
+    "fuse_files",
+    "load",
+]

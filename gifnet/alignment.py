@@ -5,19 +5,25 @@ image is described by its gradient's orientation, as the complex harmonics ``|g|
 harmonics do not tell dark-to-bright from bright-to-dark. Divided by the gradient's root mean square around each pixel,
 faint edges count as strong ones do. The transform is the one that maximises the correlation of these descriptions: a
 search over rotations and scales with Fourier correlation for the shift (Fitch et al., *Orientation correlation*, BMVC
-2002, there with ``e^{iθ}``), then ascent of the enhanced correlation coefficient (Evangelidis and Psarakis, TPAMI 2008),
-coarse to fine.
+2002, there with ``e^{iθ}``), then ascent of the enhanced correlation coefficient (Evangelidis and Psarakis, TPAMI
+2008), coarse to fine.
 """
 
+import argparse
 import itertools
+import json
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .errors import AlignmentError, InputError
-from .image import ImageLike, Picture, read
+from .image import ImageLike, Picture, read, read_for_writing
+from .imagefile import check_output, write_file
 
 Motion: TypeAlias = Literal["translation", "similarity", "affine", "homography"]
 MOTIONS: tuple[Motion, ...] = get_args(Motion)
@@ -42,7 +48,7 @@ class Alignment:
     size: tuple[int, int]  # width, height of a
 
     def warp(self, b: ImageLike) -> Any:
-        """``b`` resampled (bicubic) onto ``a``'s grid, in ``b``'s kind and dtype; as ``gifnet.fuse`` takes and gives them.
+        """``b``, an image as ``gifnet.fuse`` takes it, resampled (bicubic) onto ``a``'s grid; its kind and dtype kept.
 
         What ``b`` does not show is 0, and transparent if ``b`` has alpha.
         """
@@ -51,24 +57,29 @@ class Alignment:
 
     def warp_picture(self, picture: Picture) -> Picture:
         """As ``warp``, before the way back to the caller's kind."""
-        from .prepare import map_planes  # which builds on this module
+        if len(picture.pixels) != 1:
+            raise InputError(f"{picture.name}: a batch of {len(picture.pixels)} images; warp one at a time")
+        return picture.resampled(self._warp_planes)
 
-        return map_planes(picture, self._warp_planes)
-
-    def _warp_planes(self, planes: _Array) -> _Array:
-        """(H, W, C) float32 onto ``a``'s grid."""
+    def _warp_planes(self, planes: Tensor) -> Tensor:
+        """(1, C, H, W) onto ``a``'s grid."""
         cv2 = _opencv()
-        height, width = planes.shape[:2]
+        image = np.ascontiguousarray(planes[0].permute(1, 2, 0).cpu().numpy())
         shrink = math.sqrt(abs(np.linalg.det(self.matrix[:2, :2])))
         if shrink > 1.2:  # finer than the grid it goes to: without a blur first, it would alias
-            planes = cv2.GaussianBlur(planes, (0, 0), 0.5 * math.sqrt(shrink**2 - 1))
+            image = cv2.GaussianBlur(image, (0, 0), 0.5 * math.sqrt(shrink**2 - 1))
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpPerspective(planes, self.matrix, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        left, right = _covered(self.matrix, self.size, (width, height))
+        warped = cv2.warpPerspective(image, self.matrix, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        first, last = _covered(self.matrix, self.size, (planes.shape[-1], planes.shape[-2]))
         column = np.arange(self.size[0])
-        outside = (column < left[:, None]) | (column > right[:, None])
-        warped[outside] = 0
-        return np.asarray(warped).reshape(*self.size[::-1], -1)
+        warped[(column < first[:, None]) | (column > last[:, None])] = 0
+        return torch.from_numpy(warped.reshape(*self.size[::-1], -1)).permute(2, 0, 1)[None].to(planes.device)
+
+    def summary(self) -> str:
+        """Matrix, confidence and overlap as text."""
+        rows = "\n".join(" ".join(f"{value:12.6g}" for value in row) for row in self.matrix)
+        left, top, right, bottom = self.overlap
+        return f"{rows}\nconfidence {self.confidence:.2f}\noverlap {left},{top} to {right},{bottom} ({self.motion})"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON."""
@@ -146,7 +157,7 @@ def align_pictures(
     a: Picture,
     b: Picture,
     motion: Motion = "affine",
-    limits: _Limits = _Limits(),  # noqa: B008  (frozen)
+    limits: _Limits | None = None,
     min_confidence: float = MIN_CONFIDENCE,
 ) -> Alignment:
     """As ``align``, of images already read."""
@@ -154,6 +165,7 @@ def align_pictures(
         raise InputError(f"motion: {motion!r}; use {', '.join(map(repr, MOTIONS))}")
     if not 0 <= min_confidence <= 1:
         raise InputError(f"min_confidence: {min_confidence} is outside 0 to 1")
+    limits = limits or _Limits()
     first, second = _Source.of(a), _Source.of(b)
     longest = min(max(first.size), max(second.size))  # so that both can be brought to one size without enlarging
     matrix = _search(first, second, min(_SEARCH_SIDE, longest), motion, limits)
@@ -189,7 +201,9 @@ class _Source:
         if len(picture.pixels) != 1:
             raise InputError(f"{picture.name}: a batch of {len(picture.pixels)} images; align one pair at a time")
         if min(picture.pixels.shape[-2:]) < MIN_SIDE or max(picture.pixels.shape[-2:]) >= 2**15:
-            raise InputError(f"{picture.name}: {picture.size} pixels; sides of {MIN_SIDE} to {2**15 - 1} can be aligned")
+            raise InputError(
+                f"{picture.name}: {picture.size} pixels; sides of {MIN_SIDE} to {2**15 - 1} can be aligned"
+            )
         image = np.ascontiguousarray(picture.pixels[0].permute(1, 2, 0).cpu().numpy())
         shape = image.shape[:2]
         valid = np.ones(shape, np.float32) if picture.alpha is None else picture.alpha[0, 0].cpu().numpy()
@@ -309,7 +323,7 @@ def _search(a: _Source, b: _Source, side: int, motion: Motion, limits: _Limits) 
 
 
 def _correlation(a: _Edges, b: _Edges) -> tuple[_Array, _Array, _Array]:
-    """The correlation of ``a`` with ``b`` at every shift where half of either overlaps (else -1); and the shifts x, y."""
+    """The correlation of ``a`` with ``b`` at every shift where half of either overlaps (else -1); and the shifts."""
     width, height = (_fft_length(one + other) for one, other in zip(a.size, b.size, strict=True))
 
     def spectrum(plane: _Array) -> _Array:
@@ -344,13 +358,19 @@ def _corners(matrix: _Array, size: tuple[int, int]) -> _Array:
 # --- refinement -------------------------------------------------------------------------------------
 
 # Infinitesimal motions of the plane, as matrices: x, y, scale, rotation, two shears, two perspectives.
-_MOTIONS = np.zeros((8, 3, 3))
-for _index, _entries in enumerate(
-    [{(0, 2): 1}, {(1, 2): 1}, {(0, 0): 1, (1, 1): 1}, {(0, 1): -1, (1, 0): 1}]
-    + [{(0, 0): 1, (1, 1): -1}, {(0, 1): 1, (1, 0): 1}, {(2, 0): -1}, {(2, 1): -1}]
-):
-    for _entry, _value in _entries.items():
-        _MOTIONS[_index][_entry] = _value
+_MOTIONS = np.array(
+    [
+        [[0, 0, 1], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [0, 0, 1], [0, 0, 0]],
+        [[1, 0, 0], [0, 1, 0], [0, 0, 0]],
+        [[0, -1, 0], [1, 0, 0], [0, 0, 0]],
+        [[1, 0, 0], [0, -1, 0], [0, 0, 0]],
+        [[0, 1, 0], [1, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [0, 0, 0], [-1, 0, 0]],
+        [[0, 0, 0], [0, 0, 0], [0, -1, 0]],
+    ],
+    dtype=float,
+)
 
 
 def _refined(a: _Source, b: _Source, side: int, matrix: _Array, motion: Motion) -> tuple[float, _Array]:
@@ -500,3 +520,33 @@ def _opencv() -> Any:
     except ImportError as error:
         raise ImportError("aligning needs OpenCV: pip install 'gifnet[align]'") from error
     return cv2
+
+
+# --- the command line -------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``gifnet align``."""
+    parser.add_argument("a", metavar="A", help="the image to align to")
+    parser.add_argument("b", metavar="B", help="the image to align")
+    parser.add_argument("-o", "--output", metavar="B_ALIGNED", help="B warped onto A's grid; its suffix is the format")
+    parser.add_argument("--motion", choices=MOTIONS, default="affine", help="what may lie between them (affine)")
+    parser.add_argument(
+        "--crop", action="store_true", help="crop B_ALIGNED to the overlap; otherwise what B does not show is 0"
+    )
+    parser.add_argument("--json", action="store_true", help="print matrix, confidence and overlap as JSON")
+    parser.add_argument("--page", type=int, metavar="N", help="of files that hold several images, this one (0: first)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Align, write the warped image and print the estimate. Returns 0; raises as ``align`` does."""
+    if args.output:
+        check_output(args.output)  # before the work, not after it
+    a, b = (read_for_writing(path, args.page) for path in (args.a, args.b))
+    found = align_pictures(a, b, args.motion)
+    if args.output:
+        warped = found.warp_picture(b)
+        warped = warped.cropped(found.overlap) if args.crop else warped
+        write_file(warped.pack(warped.pixels, warped.alpha), args.output)
+    sys.stdout.write((json.dumps(found.as_dict()) if args.json else found.summary()) + "\n")
+    return 0
