@@ -4,17 +4,21 @@
 behind both. ``fuse_folders`` and ``enhance_folder`` do so for whole folders.
 """
 
+from .alignment import Alignment, align
 from .api import enhance, fuse, load
-from .errors import CheckpointError, InputError
+from .errors import AlignmentError, CheckpointError, InputError
 from .filefusion import enhance_file, fuse_files
 from .folders import enhance_folder, fuse_folders
 from .fuser import Fuser
 
 __version__ = "0.1.0"
 __all__ = [
+    "Alignment",
+    "AlignmentError",
     "CheckpointError",
     "Fuser",
     "InputError",
+    "align",
     "enhance",
     "enhance_file",
     "enhance_folder",

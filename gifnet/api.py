@@ -11,6 +11,7 @@ from .device import choose_device, choose_dtype
 from .fuser import Fuser, Kind
 from .hub import BUNDLED, load_model
 from .image import ImageLike
+from .prepare import Align, Resize, Stretch
 
 _models: dict[tuple[Any, ...], Fuser] = {}
 _loading = threading.Lock()
@@ -54,6 +55,9 @@ def fuse(
     b: ImageLike,
     *,
     page: int | None = ...,
+    resize: Resize = ...,
+    stretch: Stretch = ...,
+    align: Align = ...,
     model: str | os.PathLike[str] = ...,
     device: str = ...,
     dtype: str = ...,
@@ -64,6 +68,9 @@ def fuse(
     b: ImageLike,
     *,
     page: int | None = ...,
+    resize: Resize = ...,
+    stretch: Stretch = ...,
+    align: Align = ...,
     model: str | os.PathLike[str] = ...,
     device: str = ...,
     dtype: str = ...,
@@ -75,6 +82,9 @@ def fuse(
     b: ImageLike,
     *,
     page: int | None = None,
+    resize: Resize = None,
+    stretch: Stretch = False,
+    align: Align = False,
     model: str | os.PathLike[str] = BUNDLED,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
@@ -87,6 +97,13 @@ def fuse(
             pairs this is the infrared.
         b: likewise, of the same height and width; of any other kind and dtype.
         page: of paths and bytes of files that hold several images, the one to take (0 is the first).
+        resize: ``"a"`` or ``"b"``: bring the other one to this one's size first (bicubic, antialiased). For images that
+            show the same; ratios of sides that differ by more than 2 % are refused.
+        stretch: True, or two percentiles such as ``(1, 99)``: map the range between them to black and white first
+            (True: 0.1 and 99.9), each grey input on its own. For 14-bit thermal images in 16-bit files and the like.
+            Images in colour are left alone.
+        align: True, or a motion as for ``gifnet.align`` (True: ``"affine"``): warp ``b`` onto ``a`` first, and crop
+            both to the largest rectangle in which ``b`` is defined. Needs the extra ``[align]``; no batches of several.
         model: as ``name_or_path`` of ``load``.
         device: as for ``load``.
         dtype: as for ``load``; the precision to compute in, not that of the result.
@@ -104,9 +121,15 @@ def fuse(
     Raises:
         InputError: unreadable or empty images, sizes that differ, dtypes, ranges or channels that are no image's, NaN;
             a file of several images and no ``page``; colour or alpha deeper than 8 bits without the extra ``[files]``.
+        AlignmentError: the images could not be aligned with confidence.
+        ImportError: ``align`` without the extra.
         CheckpointError: see ``load``.
+
+    What ``resize``, ``stretch`` and ``align`` did is logged (level INFO, "gifnet"), and noted in the EXIF image
+    description of results that carry metadata.
     """
-    return load(model, device, dtype).fuse(a, b, page=page)
+    options: dict[str, Any] = {"page": page, "resize": resize, "stretch": stretch, "align": align}
+    return load(model, device, dtype).fuse(a, b, **options)
 
 
 @overload
@@ -115,6 +138,7 @@ def enhance(
     strength: float = ...,
     *,
     page: int | None = ...,
+    stretch: Stretch = ...,
     model: str | os.PathLike[str] = ...,
     device: str = ...,
     dtype: str = ...,
@@ -125,6 +149,7 @@ def enhance(
     strength: float = ...,
     *,
     page: int | None = ...,
+    stretch: Stretch = ...,
     model: str | os.PathLike[str] = ...,
     device: str = ...,
     dtype: str = ...,
@@ -136,6 +161,7 @@ def enhance(
     strength: float = 1.0,
     *,
     page: int | None = None,
+    stretch: Stretch = False,
     model: str | os.PathLike[str] = BUNDLED,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
@@ -146,6 +172,7 @@ def enhance(
         x: an image, as for ``fuse``.
         strength: from 0 (``x`` as it is) to 1 (the network's result); between them, a blend of luminances.
         page: as for ``fuse``.
+        stretch: as for ``fuse``.
         model: as ``name_or_path`` of ``load``.
         device: as for ``load``.
         dtype: as for ``load``.
@@ -156,4 +183,4 @@ def enhance(
     Raises:
         InputError, CheckpointError: as for ``fuse``; and a strength outside [0, 1].
     """
-    return load(model, device, dtype).enhance(x, strength, page=page)
+    return load(model, device, dtype).enhance(x, strength, page=page, stretch=stretch)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from . import __version__, folders
+from . import __version__, alignment, folders, prepare
 from .errors import InputError
 from .evaluation import command as evaluate
 from .training import command as train
@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = args.run
+    if getattr(args, "verbose", False):
+        logging.basicConfig(format="gifnet: %(message)s")
+        logging.getLogger("gifnet").setLevel(logging.INFO)
     try:
         with _quiet_decoders():
             return run(args)
@@ -67,14 +70,20 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("fuse", help="fuse two aligned images of one scene into one, or folders of them")
     command.add_argument("a", metavar="A", help="first image; the infrared of an infrared-visible pair; or a folder")
     command.add_argument("b", metavar="B", help="second image, of the same size; or a folder, with the same names")
+    prepare.add_arguments(command)
     _add_output(command, _fuse)
     folders.add_arguments(command, pairs=True)
 
     command = commands.add_parser("enhance", help="enhance one image, or a folder of them")
     command.add_argument("x", metavar="X", help="the image, or a folder")
     command.add_argument("--strength", type=float, default=1.0, help="0 (as it is) to 1 (default)")
+    prepare.add_stretch_argument(command)
     _add_output(command, _enhance)
     folders.add_arguments(command, pairs=False)
+
+    command = commands.add_parser("align", help="warp an image onto another one of the same scene")
+    alignment.add_arguments(command)
+    command.set_defaults(run=alignment.run)
 
     command = commands.add_parser("convert", help="convert the paper's released checkpoint to gifnet's format")
     command.add_argument("official", metavar="OFFICIAL", help="the released .pth file")
@@ -110,6 +119,7 @@ def _add_output(command: argparse.ArgumentParser, run: Callable[[argparse.Namesp
     command.add_argument(
         "--page", type=int, metavar="N", help="of files that hold several images, this one; 0 is the first"
     )
+    command.add_argument("-v", "--verbose", action="store_true", help="say on stderr what was done to the inputs first")
     _add_model(command)
     command.set_defaults(run=run, wrong_usage=command.error)
 
@@ -138,7 +148,8 @@ def _fuse(args: argparse.Namespace) -> int:
 
     if _for_folders(args, args.a, args.b):
         return folders.run_fuse(args)
-    fuse_files(args.a, args.b, args.output, page=args.page, model=args.model, device=args.device, dtype=args.dtype)
+    chosen = {"page": args.page, "model": args.model, "device": args.device, "dtype": args.dtype}
+    fuse_files(args.a, args.b, args.output, **chosen, **prepare.chosen(args))
     return 0
 
 
@@ -148,7 +159,7 @@ def _enhance(args: argparse.Namespace) -> int:
     if _for_folders(args, args.x):
         return folders.run_enhance(args)
     chosen = {"page": args.page, "model": args.model, "device": args.device, "dtype": args.dtype}
-    enhance_file(args.x, args.output, args.strength, **chosen)
+    enhance_file(args.x, args.output, args.strength, **chosen, **prepare.chosen(args))
     return 0
 
 

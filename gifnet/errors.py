@@ -5,5 +5,9 @@ class InputError(ValueError):
     """An image, file or argument that gifnet can't work with."""
 
 
+class AlignmentError(InputError):
+    """Images that could not be aligned with confidence."""
+
+
 class CheckpointError(InputError):
     """Weights that can't be found, fetched, read or trusted."""

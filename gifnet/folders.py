@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from . import prepare
 from .api import load
 from .checkpoint import file_sha256
 from .errors import InputError
@@ -428,7 +429,8 @@ def run_enhance(args: argparse.Namespace) -> int:
 
 def _keywords(args: argparse.Namespace) -> dict[str, Any]:
     same = ("recursive", "suffix", "overwrite", "page", "model", "device", "dtype")
-    return {name: getattr(args, name) for name in same} | {"progress": not args.quiet, "report": _tell}
+    chosen = {name: getattr(args, name) for name in same} | prepare.chosen(args)
+    return chosen | {"progress": not args.quiet, "report": _tell}
 
 
 def _tell(line: str) -> None:

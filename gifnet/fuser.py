@@ -13,6 +13,7 @@ from . import colour
 from .device import choose_device, choose_dtype
 from .errors import InputError
 from .image import ImageLike, Picture, read
+from .prepare import Align, Resize, Stretch, prepare, prepare_one
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
@@ -52,15 +53,51 @@ class Fuser:
         return Fuser(self._network, self.device if device is None else device, dtype, self.name)
 
     @overload
-    def fuse(self, a: Kind, b: ImageLike, *, page: int | None = None) -> Kind: ...
+    def fuse(
+        self,
+        a: Kind,
+        b: ImageLike,
+        *,
+        page: int | None = None,
+        resize: Resize = None,
+        stretch: Stretch = False,
+        align: Align = False,
+    ) -> Kind: ...
     @overload
-    def fuse(self, a: "str | os.PathLike[str]", b: ImageLike, *, page: int | None = None) -> Image.Image | Any: ...
+    def fuse(
+        self,
+        a: "str | os.PathLike[str]",
+        b: ImageLike,
+        *,
+        page: int | None = None,
+        resize: Resize = None,
+        stretch: Stretch = False,
+        align: Align = False,
+    ) -> Image.Image | Any: ...
     @overload
-    def fuse(self, a: Picture, b: ImageLike, *, page: int | None = None) -> Any: ...
+    def fuse(
+        self,
+        a: Picture,
+        b: ImageLike,
+        *,
+        page: int | None = None,
+        resize: Resize = None,
+        stretch: Stretch = False,
+        align: Align = False,
+    ) -> Any: ...
 
-    def fuse(self, a: ImageLike, b: ImageLike, *, page: int | None = None) -> Any:
+    def fuse(
+        self,
+        a: ImageLike,
+        b: ImageLike,
+        *,
+        page: int | None = None,
+        resize: Resize = None,
+        stretch: Stretch = False,
+        align: Align = False,
+    ) -> Any:
         """See ``gifnet.fuse``."""
-        first, second = read(a, "a", page), read(b, "b", page)
+        first, second = prepare(read(a, "a", page), read(b, "b", page), resize, stretch, align)
         _check_pair(first, second)
         luma_a, chroma_a = colour.split(first.pixels)
         luma_b, chroma_b = colour.split(second.pixels.to(first.pixels.device))
@@ -70,19 +107,26 @@ class Fuser:
         return first.fused_with(second).pack(pixels, None if alpha is None else alpha.to(pixels.device))
 
     @overload
-    def enhance(self, x: Kind, strength: float = 1.0, *, page: int | None = None) -> Kind: ...
+    def enhance(self, x: Kind, strength: float = 1.0, *, page: int | None = None, stretch: Stretch = False) -> Kind: ...
     @overload
     def enhance(
-        self, x: "str | os.PathLike[str]", strength: float = 1.0, *, page: int | None = None
+        self,
+        x: "str | os.PathLike[str]",
+        strength: float = 1.0,
+        *,
+        page: int | None = None,
+        stretch: Stretch = False,
     ) -> Image.Image | Any: ...
     @overload
-    def enhance(self, x: Picture, strength: float = 1.0, *, page: int | None = None) -> Any: ...
+    def enhance(
+        self, x: Picture, strength: float = 1.0, *, page: int | None = None, stretch: Stretch = False
+    ) -> Any: ...
 
-    def enhance(self, x: ImageLike, strength: float = 1.0, *, page: int | None = None) -> Any:
+    def enhance(self, x: ImageLike, strength: float = 1.0, *, page: int | None = None, stretch: Stretch = False) -> Any:
         """See ``gifnet.enhance``."""
         if not 0 <= strength <= 1:
             raise InputError(f"strength: {strength} is outside 0 (the image as it is) to 1 (fully enhanced)")
-        picture = read(x, "x", page)
+        picture = prepare_one(read(x, "x", page), stretch)
         if strength == 0:
             return picture.pack(picture.pixels, picture.alpha)
         luma, chroma = colour.split(picture.pixels)
@@ -100,7 +144,7 @@ def _check_pair(a: Picture, b: Picture) -> None:
     if a.pixels.shape[-2:] != b.pixels.shape[-2:]:
         raise InputError(
             f"{a.name} is {a.size} pixels but {b.name} is {b.size}; fusion needs aligned images of one size: "
-            "crop or resize one to the other"
+            "give resize='a' or 'b' if they show the same, align=True if not quite, or crop one to the other"
         )
     if len(a.pixels) != len(b.pixels):
         raise InputError(

@@ -1,7 +1,7 @@
 """Images in and out: whatever a caller has becomes planes, and planes become that kind again."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -45,6 +45,25 @@ class Picture:
     def pack(self, pixels: Tensor, alpha: Tensor | None) -> Any:
         """Pixels (B, 1 or 3, H, W) and alpha in the caller's kind, at this picture's depth, with its metadata."""
         return self.packer(pixels, alpha, self.dtype, self.metadata)
+
+    def cropped(self, box: tuple[int, int, int, int]) -> "Picture":
+        """Its part from left, top to right, bottom (exclusive)."""
+        left, top, right, bottom = box
+        alpha = None if self.alpha is None else self.alpha[..., top:bottom, left:right]
+        return replace(self, pixels=self.pixels[..., top:bottom, left:right], alpha=alpha)
+
+    def resampled(self, resample: Callable[[Tensor], Tensor]) -> "Picture":
+        """With its planes (B, C, H, W) resampled; colours are weighted by alpha, if there is one."""
+        if self.alpha is None:
+            return replace(self, pixels=resample(self.pixels).clamp(0, 1))
+        both = resample(torch.cat([self.pixels * self.alpha, self.alpha], dim=1))
+        alpha = both[:, -1:].clamp(0, 1)
+        return replace(self, pixels=(both[:, :-1] / alpha.clamp(min=1e-4)).clamp(0, 1), alpha=alpha)
+
+    def noted(self, notes: Sequence[str]) -> "Picture":
+        """With what was done to it in the results' metadata."""
+        text = "; ".join(notes).encode("ascii", "replace").decode()
+        return replace(self, metadata=self.metadata.noting(f"gifnet: {text}")) if notes else self
 
     def fused_with(self, *others: "Picture") -> "Picture":
         """The one to pack the fusion of all: of files the deepest decides; the metadata are of the first in colour."""

@@ -47,6 +47,14 @@ class Metadata:
         """Of what a file holds; ``upright``: the orientation has been applied, and is reset."""
         return cls(_descriptive(exif, upright), icc if isinstance(icc, bytes) else b"")
 
+    def noting(self, note: str) -> "Metadata":
+        """With a note (ASCII) at the end of the EXIF image description."""
+        exif = Image.Exif()
+        exif.load(self.exif)
+        described = exif.get(ExifTags.Base.ImageDescription)
+        exif[ExifTags.Base.ImageDescription] = f"{described}; {note}" if described else note
+        return replace(self, exif=exif.tobytes())
+
     def fitting(self, channels: int) -> "Metadata":
         """Without a profile of another colour space than that of an image of 1 or 2 (grey), 3 or 4 (RGB) channels."""
         fits = self.icc[16:20] == (b"GRAY" if channels < 3 else b"RGB ")

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from .. import colour
 from ..errors import InputError
-from ..image import read, write
+from ..image import read
+from ..imagefile import Raster, from_pil, write_file
 from ..metrics.planes import image_functions
 from ..metrics.registry import chosen
 from ..metrics.registry import evaluate as measure
@@ -25,8 +27,8 @@ from .report import Evaluation, Failure, Score, SetsEvaluation
 class FuserLike(Protocol):
     """What a model must offer, as ``gifnet.load`` gives it."""
 
-    def fuse(self, a: str, b: str, /) -> Image.Image:
-        """The fused image of two image files."""
+    def fuse(self, a: str, b: str, /) -> "Image.Image | np.ndarray[Any, Any]":
+        """The fused image of two image files; an array where Pillow can't hold its depth."""
 
 
 @dataclass(frozen=True)
@@ -213,11 +215,17 @@ class _Made:
             if folder:
                 path = folder / f"{pair.stem}.png"
                 with _faults(path):
-                    write(image, path)
+                    write_file(_raster(image), path)
             with _faults(pair.a_path):
                 return colour.split(read(image, "fused").pixels)[0]
 
         return fuse
+
+
+def _raster(image: "Image.Image | np.ndarray[Any, Any]") -> Raster:
+    if isinstance(image, Image.Image):
+        return from_pil(image, "fused")
+    return Raster(image if image.ndim == 3 else image[..., None])
 
 
 def _sources(models: Models, save_fused: str | os.PathLike[str] | None, device: str, dtype: str) -> dict[str, _Source]:
