@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from . import deepimage
 from .errors import InputError
@@ -298,6 +298,8 @@ def _eight_bits_or_float(image: Image.Image) -> Image.Image:
 def _from_cmyk(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile") or b""
     if profile[16:20] == b"CMYK":
+        from PIL import ImageCms
+
         try:
             inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             converted = ImageCms.profileToProfile(image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
