@@ -8,9 +8,11 @@ import torch
 from PIL import Image
 
 from .device import choose_device, choose_dtype
+from .execution import Memory, Progress
 from .fuser import Fuser, Kind
 from .hub import BUNDLED, load_model
 from .image import ImageLike
+from .network.plan import Tile
 from .prepare import Align, Resize, Stretch
 
 _models: dict[tuple[Any, ...], Fuser] = {}
@@ -50,34 +52,12 @@ def load(
 
 
 @overload
-def fuse(
-    a: Kind,
-    b: ImageLike,
-    *,
-    page: int | None = ...,
-    resize: Resize = ...,
-    stretch: Stretch = ...,
-    align: Align = ...,
-    model: str | os.PathLike[str] = ...,
-    device: str = ...,
-    dtype: str = ...,
-) -> Kind: ...
+def fuse(a: Kind, b: ImageLike, **options: Any) -> Kind: ...
 @overload
-def fuse(
-    a: "str | os.PathLike[str]",
-    b: ImageLike,
-    *,
-    page: int | None = ...,
-    resize: Resize = ...,
-    stretch: Stretch = ...,
-    align: Align = ...,
-    model: str | os.PathLike[str] = ...,
-    device: str = ...,
-    dtype: str = ...,
-) -> Image.Image | Any: ...
+def fuse(a: "str | os.PathLike[str]", b: ImageLike, **options: Any) -> Image.Image | Any: ...
 
 
-def fuse(
+def fuse(  # type: ignore[misc]  # which names the options
     a: ImageLike,
     b: ImageLike,
     *,
@@ -85,6 +65,10 @@ def fuse(
     resize: Resize = None,
     stretch: Stretch = False,
     align: Align = False,
+    tile: Tile = "auto",
+    memory: Memory = None,
+    progress: Progress = None,
+    out: Any = None,
     model: str | os.PathLike[str] = BUNDLED,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
@@ -104,6 +88,16 @@ def fuse(
             Images in colour are left alone.
         align: True, or a motion as for ``gifnet.align`` (True: ``"affine"``): warp ``b`` onto ``a`` first, and crop
             both to the largest rectangle in which ``b`` is defined. Needs the extra ``[align]``; no batches of several.
+        tile: pixels a side of what is worked on at once, from 64 (rounded down to a multiple of 8); ``None``: the whole
+            image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
+        memory: how much may be used, in bytes or as ``"2GB"``: of RAM, the images included, or of a GPU's memory.
+            None: 70 % of what is free. With less, stage results are computed again instead of kept, which takes up to
+            twice as long. The plan is logged (level DEBUG, "gifnet").
+        progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
+            with an exception; False: neither; None: a bar on a terminal, after two seconds.
+        out: an array of the result's shape and dtype to write it into, such as a ``numpy.memmap``; it is returned.
+            With ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as ``a`` and ``b``, images may be larger than
+            memory: they are read and written by regions.
         model: as ``name_or_path`` of ``load``.
         device: as for ``load``.
         dtype: as for ``load``; the precision to compute in, not that of the result.
@@ -120,6 +114,7 @@ def fuse(
 
     Raises:
         InputError: unreadable or empty images, sizes that differ, dtypes, ranges or channels that are no image's, NaN;
+            options that are none; ``memory`` that does not suffice; an ``out`` that does not fit;
             a file of several images and no ``page``; colour or alpha deeper than 8 bits without the extra ``[files]``.
         AlignmentError: the images could not be aligned with confidence.
         ImportError: ``align`` without the extra.
@@ -129,39 +124,26 @@ def fuse(
     description of results that carry metadata.
     """
     options: dict[str, Any] = {"page": page, "resize": resize, "stretch": stretch, "align": align}
+    options |= {"tile": tile, "memory": memory, "progress": progress, "out": out}
     return load(model, device, dtype).fuse(a, b, **options)
 
 
 @overload
-def enhance(
-    x: Kind,
-    strength: float = ...,
-    *,
-    page: int | None = ...,
-    stretch: Stretch = ...,
-    model: str | os.PathLike[str] = ...,
-    device: str = ...,
-    dtype: str = ...,
-) -> Kind: ...
+def enhance(x: Kind, strength: float = ..., **options: Any) -> Kind: ...
 @overload
-def enhance(
-    x: "str | os.PathLike[str]",
-    strength: float = ...,
-    *,
-    page: int | None = ...,
-    stretch: Stretch = ...,
-    model: str | os.PathLike[str] = ...,
-    device: str = ...,
-    dtype: str = ...,
-) -> Image.Image | Any: ...
+def enhance(x: "str | os.PathLike[str]", strength: float = ..., **options: Any) -> Image.Image | Any: ...
 
 
-def enhance(
+def enhance(  # type: ignore[misc]
     x: ImageLike,
     strength: float = 1.0,
     *,
     page: int | None = None,
     stretch: Stretch = False,
+    tile: Tile = "auto",
+    memory: Memory = None,
+    progress: Progress = None,
+    out: Any = None,
     model: str | os.PathLike[str] = BUNDLED,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
@@ -173,6 +155,10 @@ def enhance(
         strength: from 0 (``x`` as it is) to 1 (the network's result); between them, a blend of luminances.
         page: as for ``fuse``.
         stretch: as for ``fuse``.
+        tile: likewise.
+        memory: likewise.
+        progress: likewise.
+        out: likewise.
         model: as ``name_or_path`` of ``load``.
         device: as for ``load``.
         dtype: as for ``load``.
@@ -183,4 +169,5 @@ def enhance(
     Raises:
         InputError, CheckpointError: as for ``fuse``; and a strength outside [0, 1].
     """
-    return load(model, device, dtype).enhance(x, strength, page=page, stretch=stretch)
+    options: dict[str, Any] = {"page": page, "stretch": stretch, "tile": tile, "memory": memory}
+    return load(model, device, dtype).enhance(x, strength, **options, progress=progress, out=out)

@@ -10,9 +10,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from . import __version__, alignment, folders, prepare
+from . import __version__, alignment, execution, folders, prepare
 from .errors import InputError
 from .evaluation import command as evaluate
 from .training import command as train
@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("a", metavar="A", help="first image; the infrared of an infrared-visible pair; or a folder")
     command.add_argument("b", metavar="B", help="second image, of the same size; or a folder, with the same names")
     prepare.add_arguments(command)
+    execution.add_arguments(command)
     _add_output(command, _fuse)
     folders.add_arguments(command, pairs=True)
 
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("x", metavar="X", help="the image, or a folder")
     command.add_argument("--strength", type=float, default=1.0, help="0 (as it is) to 1 (default)")
     prepare.add_stretch_argument(command)
+    execution.add_arguments(command)
     _add_output(command, _enhance)
     folders.add_arguments(command, pairs=False)
 
@@ -148,8 +150,7 @@ def _fuse(args: argparse.Namespace) -> int:
 
     if _for_folders(args, args.a, args.b):
         return folders.run_fuse(args)
-    chosen = {"page": args.page, "model": args.model, "device": args.device, "dtype": args.dtype}
-    fuse_files(args.a, args.b, args.output, **chosen, **prepare.chosen(args))
+    fuse_files(args.a, args.b, args.output, **_chosen(args))
     return 0
 
 
@@ -158,9 +159,14 @@ def _enhance(args: argparse.Namespace) -> int:
 
     if _for_folders(args, args.x):
         return folders.run_enhance(args)
-    chosen = {"page": args.page, "model": args.model, "device": args.device, "dtype": args.dtype}
-    enhance_file(args.x, args.output, args.strength, **chosen, **prepare.chosen(args))
+    enhance_file(args.x, args.output, args.strength, **_chosen(args))
     return 0
+
+
+def _chosen(args: argparse.Namespace) -> dict[str, Any]:
+    named = {name: getattr(args, name) for name in ("page", "model", "device", "dtype")}
+    progress = False if args.quiet else None
+    return named | prepare.chosen(args) | execution.chosen(args) | {"progress": progress}
 
 
 def _convert(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from . import prepare
+from . import execution, prepare
 from .api import load
 from .checkpoint import file_sha256
 from .errors import InputError
@@ -269,7 +269,7 @@ class _Run:
         settings = {
             "task": task.name,
             "page": task.page,
-            **task.options,
+            **{name: value for name, value in task.options.items() if name not in execution.NEUTRAL},
             "model": sha256,
             "dtype": str(fuser.dtype).removeprefix("torch."),
             "gifnet": __version__,
@@ -330,7 +330,7 @@ class _Run:
 
     def compute(self, job: _Job, pictures: Sequence[Picture]) -> Raster:
         with job.timed():
-            result: Raster = self.task.function(self.fuser, *pictures, **self.task.options)
+            result: Raster = self.task.function(self.fuser, *pictures, progress=False, **self.task.options)
             return result
 
     def write(self, job: _Job, raster: Raster) -> None:
@@ -429,7 +429,7 @@ def run_enhance(args: argparse.Namespace) -> int:
 
 def _keywords(args: argparse.Namespace) -> dict[str, Any]:
     same = ("recursive", "suffix", "overwrite", "page", "model", "device", "dtype")
-    chosen = {name: getattr(args, name) for name in same} | prepare.chosen(args)
+    chosen = {name: getattr(args, name) for name in same} | prepare.chosen(args) | execution.chosen(args)
     return chosen | {"progress": not args.quiet, "report": _tell}
 
 

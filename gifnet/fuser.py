@@ -1,27 +1,30 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
 import os
-from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import colour
 from .device import choose_device, choose_dtype
 from .errors import InputError
+from .execution import Execution, InferenceForm, Memory, Progress
 from .image import ImageLike, Picture, read
+from .lazy import ArrayCanvas, LazyPicture
+from .network.plan import Tile
+from .network.regions import Region
 from .prepare import Align, Resize, Stretch, prepare, prepare_one
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
 
 class FusionNetwork(Protocol):
-    """What a network must offer: its inference form, a module on planes (B, 1, H, W) -> (B, 1, H, W), all in [0, 1]."""
+    """What a network must offer."""
 
-    def inference_form(self, dtype: torch.dtype) -> nn.Module: ...
+    def inference_form(self, dtype: torch.dtype) -> InferenceForm: ...
 
 
 class Fuser:
@@ -41,9 +44,7 @@ class Fuser:
         self.dtype = choose_dtype(dtype, self.device)
         self.name = name
         self._network = network
-        self._fuse_planes: Callable[[Tensor, Tensor], Tensor] = (
-            network.inference_form(self.dtype).to(self.device).eval().requires_grad_(False)
-        )
+        self._form = network.inference_form(self.dtype).to(self.device)
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
@@ -53,40 +54,13 @@ class Fuser:
         return Fuser(self._network, self.device if device is None else device, dtype, self.name)
 
     @overload
-    def fuse(
-        self,
-        a: Kind,
-        b: ImageLike,
-        *,
-        page: int | None = None,
-        resize: Resize = None,
-        stretch: Stretch = False,
-        align: Align = False,
-    ) -> Kind: ...
+    def fuse(self, a: Kind, b: ImageLike, **options: Any) -> Kind: ...
     @overload
-    def fuse(
-        self,
-        a: "str | os.PathLike[str]",
-        b: ImageLike,
-        *,
-        page: int | None = None,
-        resize: Resize = None,
-        stretch: Stretch = False,
-        align: Align = False,
-    ) -> Image.Image | Any: ...
+    def fuse(self, a: "str | os.PathLike[str]", b: ImageLike, **options: Any) -> Image.Image | Any: ...
     @overload
-    def fuse(
-        self,
-        a: Picture,
-        b: ImageLike,
-        *,
-        page: int | None = None,
-        resize: Resize = None,
-        stretch: Stretch = False,
-        align: Align = False,
-    ) -> Any: ...
+    def fuse(self, a: Picture, b: ImageLike, **options: Any) -> Any: ...
 
-    def fuse(
+    def fuse(  # type: ignore[misc]  # which names the options
         self,
         a: ImageLike,
         b: ImageLike,
@@ -95,49 +69,114 @@ class Fuser:
         resize: Resize = None,
         stretch: Stretch = False,
         align: Align = False,
+        tile: Tile = "auto",
+        memory: Memory = None,
+        progress: Progress = None,
+        out: Any = None,
     ) -> Any:
         """See ``gifnet.fuse``."""
-        first, second = prepare(read(a, "a", page), read(b, "b", page), resize, stretch, align)
+        execution = Execution(tile, memory, progress)
+        execution.check()
+        first, second = read(a, "a", page), read(b, "b", page)
+        if resize is not None or stretch or align:
+            first, second = first.loaded(), second.loaded()
+        first, second = prepare(first, second, resize, stretch, align)
         _check_pair(first, second)
-        luma_a, chroma_a = colour.split(first.pixels)
-        luma_b, chroma_b = colour.split(second.pixels.to(first.pixels.device))
-        fused = self._run(luma_a, luma_b)
-        alpha = first.alpha if first.alpha is not None else second.alpha
-        pixels = colour.merge(fused, colour.mix(chroma_a, chroma_b))
-        return first.fused_with(second).pack(pixels, None if alpha is None else alpha.to(pixels.device))
+        return self._execute(execution, first, second, 1.0, out)
 
     @overload
-    def enhance(self, x: Kind, strength: float = 1.0, *, page: int | None = None, stretch: Stretch = False) -> Kind: ...
+    def enhance(self, x: Kind, strength: float = 1.0, **options: Any) -> Kind: ...
     @overload
-    def enhance(
+    def enhance(self, x: "str | os.PathLike[str]", strength: float = 1.0, **options: Any) -> Image.Image | Any: ...
+    @overload
+    def enhance(self, x: Picture, strength: float = 1.0, **options: Any) -> Any: ...
+
+    def enhance(  # type: ignore[misc]  # which names the options
         self,
-        x: "str | os.PathLike[str]",
+        x: ImageLike,
         strength: float = 1.0,
         *,
         page: int | None = None,
         stretch: Stretch = False,
-    ) -> Image.Image | Any: ...
-    @overload
-    def enhance(
-        self, x: Picture, strength: float = 1.0, *, page: int | None = None, stretch: Stretch = False
-    ) -> Any: ...
-
-    def enhance(self, x: ImageLike, strength: float = 1.0, *, page: int | None = None, stretch: Stretch = False) -> Any:
+        tile: Tile = "auto",
+        memory: Memory = None,
+        progress: Progress = None,
+        out: Any = None,
+    ) -> Any:
         """See ``gifnet.enhance``."""
         if not 0 <= strength <= 1:
             raise InputError(f"strength: {strength} is outside 0 (the image as it is) to 1 (fully enhanced)")
-        picture = prepare_one(read(x, "x", page), stretch)
-        if strength == 0:
+        execution = Execution(tile, memory, progress)
+        execution.check()
+        picture = read(x, "x", page)
+        picture = prepare_one(picture.loaded() if stretch else picture, stretch)
+        if strength == 0 and out is None and not isinstance(picture, LazyPicture):
             return picture.pack(picture.pixels, picture.alpha)
-        luma, chroma = colour.split(picture.pixels)
-        enhanced = torch.lerp(luma, self._run(luma, luma), strength)
-        return picture.pack(colour.merge(enhanced, chroma), picture.alpha)
+        return self._execute(execution, picture, picture, strength, out)
 
-    def _run(self, a: Tensor, b: Tensor) -> Tensor:
-        """Planes (B, 1, H, W) through the network on its device; the result lies where ``a`` does."""
-        with torch.inference_mode():
-            fused = self._fuse_planes(a.to(self.device), b.to(self.device))
-        return fused.to(a.device).clone()  # an ordinary tensor, not an inference-mode one
+    def _execute(self, execution: Execution, first: Picture, second: Picture, strength: float, out: Any) -> Any:
+        """Fuse two pictures, by regions throughout: neither colour nor chroma is ever held for the whole image.
+
+        ``strength`` below 1 blends the first one's luminance with the fused one.
+        """
+        result = first if second is first else first.fused_with(second)
+        count, _, height, width = first.pixels.shape
+        coloured, transparent = first.coloured or second.coloured, first.alpha is not None or second.alpha is not None
+        canvas: ArrayCanvas | TensorCanvas
+        if out is not None or isinstance(first, LazyPicture):
+            canvas = ArrayCanvas.like(result, 4 if transparent else 3 if coloured else 1, out)
+        else:
+            canvas = TensorCanvas(result, coloured, transparent)
+
+        def job(index: int) -> tuple[Any, Any]:
+            def source(region: Region) -> Tensor:
+                planes = [colour.split(picture.region(index, region)[0])[0] for picture in (first, second)]
+                return torch.cat([plane.to(self.device) for plane in planes], dim=1)
+
+            def sink(region: Region, fused: Tensor) -> None:
+                pixels, alpha = first.region(index, region)
+                luma, chroma = colour.split(pixels)
+                fused = fused.to(pixels.device)
+                if second is first:
+                    fused = torch.lerp(luma, fused, strength)
+                else:
+                    other, other_alpha = second.region(index, region)
+                    chroma = colour.mix(chroma, _there(colour.split(other)[1], pixels))
+                    alpha = _there(other_alpha, pixels) if alpha is None else alpha
+                canvas.write(index, region, colour.merge(fused, chroma), alpha)
+
+            return source, sink
+
+        taken = first.nbytes + (0 if second is first else second.nbytes) + canvas.nbytes
+        execution.run(self._form, self.device, (height, width), [job(index) for index in range(count)], taken)
+        return canvas.result()
+
+
+class TensorCanvas:
+    """Where a result goes by regions: planes in memory, which are packed in the end."""
+
+    def __init__(self, picture: Picture, coloured: bool, transparent: bool) -> None:
+        count, _, height, width = picture.pixels.shape
+        self._picture = picture
+        self._pixels = picture.pixels.new_empty((count, 3 if coloured else 1, height, width))
+        self._alpha = picture.pixels.new_empty((count, 1, height, width)) if transparent else None
+
+    @property
+    def nbytes(self) -> int:
+        return self._pixels.nbytes + (0 if self._alpha is None else self._alpha.nbytes)
+
+    def write(self, index: int, region: Region, pixels: Tensor, alpha: Tensor | None) -> None:
+        """Write pixels (1, 1 or 3, h, w) in [0, 1] and alpha where they belong."""
+        for whole, part in ((self._pixels, pixels), (self._alpha, alpha)):
+            if whole is not None and part is not None:
+                whole[index : index + 1, :, region.top : region.bottom, region.left : region.right] = part
+
+    def result(self) -> Any:
+        return self._picture.pack(self._pixels, self._alpha)
+
+
+def _there(plane: Tensor | None, like: Tensor) -> Tensor | None:
+    return None if plane is None else plane.to(like.device)
 
 
 def _check_pair(a: Picture, b: Picture) -> None:

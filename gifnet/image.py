@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .imagefile import NO_METADATA, Metadata, Raster, encode, from_pil, read_file, rounded, to_pil
+from .network.regions import Region
 
 # Full scale of each integer dtype; floating-point images have full scale 1.
 LEVELS = {torch.uint8: 255.0, torch.uint16: 65535.0}
@@ -41,6 +42,25 @@ class Picture:
     @property
     def coloured(self) -> bool:
         return self.pixels.shape[1] == 3
+
+    @property
+    def nbytes(self) -> int:
+        """What its planes take in memory."""
+        return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+
+    def region(self, index: int, region: Region) -> tuple[Tensor, Tensor | None]:
+        """Pixels (1, 1 or 3, h, w) and alpha of a part of the image number ``index``."""
+        part = (
+            slice(index, index + 1),
+            slice(None),
+            slice(region.top, region.bottom),
+            slice(region.left, region.right),
+        )
+        return self.pixels[part], None if self.alpha is None else self.alpha[part]
+
+    def loaded(self) -> "Picture":
+        """With its pixels in memory, where they were not yet (see ``lazy``)."""
+        return self
 
     def pack(self, pixels: Tensor, alpha: Tensor | None) -> Any:
         """Pixels (B, 1 or 3, H, W) and alpha in the caller's kind, at this picture's depth, with its metadata."""
@@ -88,6 +108,8 @@ def read(source: ImageLike, argument: str, page: int | None = None) -> Picture:
 
     Raises InputError, naming the file or ``argument``, for whatever is none of that.
     """
+    from . import lazy  # which is built on this module
+
     if isinstance(source, Picture):
         return source
     if isinstance(source, (str, os.PathLike)):
@@ -98,6 +120,8 @@ def read(source: ImageLike, argument: str, page: int | None = None) -> Picture:
         return _from_raster(read_file(source, name, page), name, _pack_bytes, file=True)
     if isinstance(source, Image.Image):
         return _from_raster(from_pil(source, argument), argument, _pack_pil)
+    if lazy.is_lazy(source):
+        return lazy.LazyPicture.of(source, argument)
     if isinstance(source, np.ndarray):
         return _from_array(source, argument)
     if isinstance(source, Tensor):
@@ -115,13 +139,13 @@ def read_for_writing(path: str | os.PathLike[str], page: int | None = None) -> P
 
 def _from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) -> Picture:
     colours = 1 if raster.array.shape[2] < 3 else 3
-    planes = _planes(raster.array, name)
+    planes = planes_of(raster.array, name)
     alpha = planes[:, colours:] if raster.alpha else None
-    dtype = _torch_dtype(raster.array, name)
+    dtype = array_dtype(raster.array, name)
     return Picture(planes[:, :colours], alpha, name, packer, dtype, raster.metadata, file)
 
 
-def _torch_dtype(array: "np.ndarray[Any, Any]", name: str) -> torch.dtype:
+def array_dtype(array: "np.ndarray[Any, Any]", name: str) -> torch.dtype:
     try:
         return torch.from_numpy(np.empty(0, array.dtype.newbyteorder("="))).dtype
     except TypeError as error:
@@ -131,7 +155,7 @@ def _torch_dtype(array: "np.ndarray[Any, Any]", name: str) -> torch.dtype:
 _ACCEPTED_DTYPES = "give uint8 (0..255), uint16 (0..65535) or floating point (0..1)"
 
 
-def _planes(array: "np.ndarray[Any, Any]", name: str) -> Tensor:
+def planes_of(array: "np.ndarray[Any, Any]", name: str) -> Tensor:
     """(H, W, C) to (1, C, H, W) float32 in [0, 1]."""
     # A copy, for ascontiguousarray leaves the negative strides of a single pixel, which torch refuses.
     native = torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
@@ -159,16 +183,20 @@ def _split_alpha(pixels: Tensor) -> tuple[Tensor, Tensor | None]:
     return (pixels[:, :3], pixels[:, 3:]) if pixels.shape[1] == 4 else (pixels, None)
 
 
-def _from_array(array: "np.ndarray[Any, Any]", name: str) -> Picture:
-    shape = array.shape
-    if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
-        hint = "; it looks like C×H×W: transpose it" if array.ndim == 3 and shape[0] in (1, 3, 4) else ""
+def check_array_shape(shape: tuple[int, ...], name: str) -> None:
+    """Raises InputError for what is no (H, W) or (H, W, 1, 3 or 4)."""
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
+        hint = "; it looks like C×H×W: transpose it" if len(shape) == 3 and shape[0] in (1, 3, 4) else ""
         raise InputError(f"{name}: array of shape {shape}; give H×W, H×W×1 (grey), H×W×3 (RGB) or H×W×4 (RGBA){hint}")
     if 0 in shape:
         raise InputError(f"{name}: empty array of shape {shape}")
-    dtype = _torch_dtype(array, name)
-    pixels, alpha = _split_alpha(_planes(array if array.ndim == 3 else array[..., None], name))
-    return Picture(pixels, alpha, name, partial(_pack_array, like=array.dtype, flat=array.ndim == 2), dtype)
+
+
+def _from_array(array: "np.ndarray[Any, Any]", name: str) -> Picture:
+    check_array_shape(array.shape, name)
+    dtype = array_dtype(array, name)
+    pixels, alpha = _split_alpha(planes_of(array if array.ndim == 3 else array[..., None], name))
+    return Picture(pixels, alpha, name, partial(pack_array, like=array.dtype, flat=array.ndim == 2), dtype)
 
 
 def _from_tensor(tensor: Tensor, name: str) -> Picture:
@@ -195,32 +223,32 @@ def quantise(pixels: Tensor, dtype: torch.dtype) -> Tensor:
 def _pack_tensor(
     pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, _: Metadata, device: torch.device, flat: bool
 ) -> Tensor:
-    packed = quantise(_joined(pixels, alpha), dtype).to(device)
+    packed = quantise(joined(pixels, alpha), dtype).to(device)
     return packed[0] if flat and len(packed) == 1 else packed
 
 
-def _joined(pixels: Tensor, alpha: Tensor | None) -> Tensor:
+def joined(pixels: Tensor, alpha: Tensor | None) -> Tensor:
     """Pixels and alpha as (B, 1, 3 or 4, H, W channels); grey with alpha becomes R = G = B."""
     if alpha is None:
         return pixels
     return torch.cat([pixels.expand(-1, 3, -1, -1), alpha], dim=1)
 
 
-def _pack_array(
+def pack_array(
     pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, _: Metadata, like: "np.dtype[Any]", flat: bool
 ) -> "np.ndarray[Any, Any]":
-    packed = _interleaved(_joined(pixels, alpha), dtype).astype(like)
+    packed = interleaved(joined(pixels, alpha), dtype).astype(like)
     return packed[..., 0] if flat and packed.shape[2] == 1 else packed
 
 
-def _interleaved(planes: Tensor, dtype: torch.dtype) -> "np.ndarray[Any, Any]":
+def interleaved(planes: Tensor, dtype: torch.dtype) -> "np.ndarray[Any, Any]":
     """(1, C, H, W) float32 to an (H, W, C) array."""
     return quantise(planes, dtype)[0].permute(1, 2, 0).cpu().numpy()
 
 
 def _pack_raster(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Raster:
     planes = pixels if alpha is None else torch.cat([pixels, alpha], dim=1)
-    return Raster(_interleaved(planes, dtype), metadata)
+    return Raster(interleaved(planes, dtype), metadata)
 
 
 def _pack_pil(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Image.Image:
@@ -232,7 +260,7 @@ def _pack_pil_or_array(
     pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata
 ) -> "Image.Image | np.ndarray[Any, Any]":
     raster = _pack_raster(pixels, alpha, dtype, metadata)
-    return to_pil(raster) if raster.fits_pillow else _interleaved(_joined(pixels, alpha), dtype)
+    return to_pil(raster) if raster.fits_pillow else interleaved(joined(pixels, alpha), dtype)
 
 
 def _pack_bytes(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> bytes:

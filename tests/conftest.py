@@ -1,5 +1,6 @@
 """What several test modules need: reference material where it is at hand, small models, small images."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from PIL import Image
 
 from gifnet.network import GIFNet, GIFNetConfig
+from gifnet.network.plan import Plan
+from gifnet.network.regions import Region
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -28,6 +31,33 @@ def official() -> GIFNet:
     from gifnet.convert import convert_official
 
     return convert_official(shared_file("reference/gifnet_official.pth")).eval()
+
+
+class Mean(torch.nn.Module):
+    """A network's inference form that gives the mean of both planes, in one piece."""
+
+    def make_plan(self, height: int, width: int, budget: int, tile: object) -> Plan:
+        return Plan(None, (), 0)
+
+    def run(
+        self,
+        source: Callable[[Region], torch.Tensor],
+        sink: Callable[[Region, torch.Tensor], None],
+        height: int,
+        width: int,
+        plan: Plan | None,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        whole = Region(0, height, 0, width)
+        sink(whole, source(whole).mean(dim=1, keepdim=True))
+        progress(1, 1)
+
+
+class Passing:
+    """In a network's place, for speed, and for results that can be computed by hand."""
+
+    def inference_form(self, dtype: torch.dtype) -> Mean:
+        return Mean()
 
 
 def random_network(seed: int = 0, **config: object) -> GIFNet:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import EXAMPLES, photo
+from conftest import EXAMPLES, Passing, photo
 from PIL import Image
 
 import gifnet
@@ -21,17 +21,6 @@ from gifnet.network import GIFNet
 @pytest.fixture(scope="module")
 def fuser(small_network: GIFNet) -> Fuser:
     return Fuser(small_network, device="cpu", dtype="float32")
-
-
-class Passing:
-    """In a network's place: gives the mean of both planes, so that results can be computed by hand."""
-
-    def inference_form(self, dtype: torch.dtype) -> torch.nn.Module:
-        class Mean(torch.nn.Module):
-            def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-                return (a + b) / 2
-
-        return Mean()
 
 
 @pytest.fixture(scope="module")

@@ -11,24 +11,12 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-import torch
-from conftest import photo
+from conftest import Passing, photo
 from PIL import Image, ImageCms
 
 import gifnet
 from gifnet import Fuser, InputError, filefusion
 from gifnet.imagefile import WRITABLE, Metadata, Raster, read_file, write_file
-
-
-class Passing:
-    """In a network's place: gives the mean of both planes, so that results can be computed by hand."""
-
-    def inference_form(self, dtype: torch.dtype) -> torch.nn.Module:
-        class Mean(torch.nn.Module):
-            def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-                return (a + b) / 2
-
-        return Mean()
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-import torch
-from conftest import photo
+from conftest import Passing, photo
 from PIL import Image, ImageCms
 
 import gifnet
@@ -36,17 +35,6 @@ from gifnet.imagefile import WRITABLE, read_file
 
 PER_SAMPLE = 60
 LIMIT = 10  # seconds a file
-
-
-class Passing:
-    """In a network's place, for speed: the mean of both planes."""
-
-    def inference_form(self, dtype: torch.dtype) -> torch.nn.Module:
-        class Mean(torch.nn.Module):
-            def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-                return (a + b) / 2
-
-        return Mean()
 
 
 # --- whole files, one of each kind ------------------------------------------------------------------

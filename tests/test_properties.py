@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import Passing
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -19,17 +20,6 @@ NUMPY_DTYPES = ["|u1", "<u2", ">u2", "<f2", "<f4", ">f4", "<f8", ">f8"]
 TORCH_DTYPES = [torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32, torch.float64]
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 sides = st.integers(1, 12)
-
-
-class Passing:
-    """In a network's place, for speed: the mean of both planes."""
-
-    def inference_form(self, dtype: torch.dtype) -> torch.nn.Module:
-        class Mean(torch.nn.Module):
-            def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-                return (a + b) / 2
-
-        return Mean()
 
 
 FUSER = Fuser(Passing(), device="cpu")

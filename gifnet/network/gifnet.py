@@ -3,6 +3,8 @@
 The form that inference runs is ``folded.py``; both take the same state dict and give the same result.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,9 @@ from .cfgm import CFGM
 from .config import Branch, GIFNetConfig
 from .decoder import GlobalDecoder, ReconstructionDecoder
 from .encoder import SharedEncoder
+
+if TYPE_CHECKING:
+    from .tiled import TiledGIFNet
 
 
 class GIFNet(nn.Module):
@@ -35,12 +40,12 @@ class GIFNet(nn.Module):
         fused: Tensor = self.decoder(shared, gated)
         return fused
 
-    def inference_form(self, dtype: torch.dtype = torch.float32) -> nn.Module:
+    def inference_form(self, dtype: torch.dtype = torch.float32) -> "TiledGIFNet":
         """The same network without dead work, folded, in tiles, computing in ``dtype``; shares no memory with this."""
         from .folded import FoldedGIFNet  # both are built on this module, and so can't be imported before it
         from .tiled import TiledGIFNet
 
-        return TiledGIFNet(FoldedGIFNet(self).to_dtype(dtype))
+        return TiledGIFNet(FoldedGIFNet(self).to_dtype(dtype)).eval().requires_grad_(False)
 
 
 def check_planes(a: Tensor, b: Tensor) -> None:

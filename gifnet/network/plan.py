@@ -5,6 +5,7 @@ What is not kept is computed again where it is needed, with wider halos. Against
 """
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from ..errors import InputError
 
@@ -33,6 +34,18 @@ class Plan:
         return f"{tile}, {kept}, about {show_bytes(self.bytes)}"
 
 
+Tile: TypeAlias = Literal["auto"] | int | None
+
+
+def check_tile(tile: object) -> Tile:
+    """``tile``, if it is ``"auto"``, None or a number of pixels from SMALLEST_TILE. Raises InputError."""
+    if tile is None or tile == "auto":
+        return tile
+    if isinstance(tile, int) and not isinstance(tile, bool) and tile >= SMALLEST_TILE:
+        return tile
+    raise InputError(f"tile: {tile!r}; give 'auto', None (one piece) or {SMALLEST_TILE} or more pixels a side")
+
+
 def make_plan(
     height: int, width: int, channels: int, itemsize: int, budget: int, tile: int | str | None, window: int = 8
 ) -> Plan:
@@ -42,14 +55,13 @@ def make_plan(
     from SMALLEST_TILE (rounded down to a multiple of ``window``), or None for one piece, whatever the budget. Raises
     InputError for another tile, and where the budget is too small.
     """
+    tile = check_tile(tile)
     if tile is None:
         return Plan(None, LADDER[0], _bytes(height, width, max(height, width), LADDER[0], channels * itemsize))
     if tile == "auto":
         sizes = [TILE, TILE // 2, TILE // 4, SMALLEST_TILE]
-    elif isinstance(tile, int) and not isinstance(tile, bool) and tile >= SMALLEST_TILE:
-        sizes = [tile // window * window]
     else:
-        raise InputError(f"tile: {tile!r}; give 'auto', None (one piece) or {SMALLEST_TILE} or more pixels a side")
+        sizes = [int(tile) // window * window]
     for size in sizes:
         for keep in LADDER:
             plan = Plan(size, keep, _bytes(height, width, size, keep, channels * itemsize))

@@ -29,7 +29,7 @@ from .folded import (
 )
 from .gifnet import check_planes
 from .parallel import Workers
-from .plan import EMBEDDED, LADDER, MIXED, RECOMPUTED_HALO, SHARED, SHIFTED_HALO, Plan
+from .plan import EMBEDDED, LADDER, MIXED, RECOMPUTED_HALO, SHARED, SHIFTED_HALO, Plan, make_plan
 from .regions import Region, cut, padded
 
 # A region of both planes, (1, 2, H, W) floating point; and where the fused plane's regions, (1, 1, H, W), go.
@@ -88,6 +88,10 @@ class TiledGIFNet(nn.Module):
 
             self.run(source, sink, height, width, plan, step)
         return fused
+
+    def make_plan(self, height: int, width: int, budget: int, tile: int | str | None) -> Plan:
+        """How to run such an image within ``budget`` bytes; see ``plan.make_plan``."""
+        return make_plan(height, width, self.folded.channels, self.folded.embed.weight.itemsize, budget, tile)
 
     def run(
         self,
