@@ -97,23 +97,28 @@ class Execution:
             budget = int(free_memory(device) * FREE_SHARE)
         else:
             budget = parse_bytes(self.memory) - taken * (device.type == "cpu")
-        tile = self.tile
+        plan = form.make_plan(*size, budget, self.tile)
         for attempt in range(ATTEMPTS):
-            plan = form.make_plan(*size, budget, tile)
             logger.debug("%d×%d pixels on %s: %s", size[1], size[0], device, plan)
             try:
                 return form.run(source, sink, *size, plan, step)
             except torch.cuda.OutOfMemoryError as error:
                 torch.cuda.empty_cache()
-                if attempt + 1 == ATTEMPTS:
+                less = self._lesser(form, size, plan) if attempt + 1 < ATTEMPTS else None
+                if less is None:
                     raise InputError(
                         f"{size[1]}×{size[0]} pixels: out of memory on {device}, even with {plan}; free some of it, or "
                         "use device='cpu'"
                     ) from error
-                logger.debug("out of memory on %s; again with less", device)
-                # What was planned did not fit, whatever the budget was; one piece can only get smaller in tiles.
-                budget, tile = min(budget, plan.bytes) // 2, "auto" if tile is None else tile
+                plan = less
         raise AssertionError("unreachable")
+
+    def _lesser(self, form: InferenceForm, size: tuple[int, int], plan: Plan) -> Plan | None:
+        """A plan that takes half as much, if there is one; of one piece, which can't, one in tiles."""
+        try:
+            return form.make_plan(*size, plan.bytes // 2, "auto" if self.tile is None else self.tile)
+        except InputError:
+            return None
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

@@ -141,18 +141,19 @@ def _from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) 
     colours = 1 if raster.array.shape[2] < 3 else 3
     planes = planes_of(raster.array, name)
     alpha = planes[:, colours:] if raster.alpha else None
-    dtype = array_dtype(raster.array, name)
+    dtype = array_dtype(raster.array.dtype, name)
     return Picture(planes[:, :colours], alpha, name, packer, dtype, raster.metadata, file)
 
 
-def array_dtype(array: "np.ndarray[Any, Any]", name: str) -> torch.dtype:
+def array_dtype(dtype: "np.dtype[Any]", name: str) -> torch.dtype:
+    """The torch dtype of an array's. Raises InputError where there is none."""
     try:
-        return torch.from_numpy(np.empty(0, array.dtype.newbyteorder("="))).dtype
+        return torch.from_numpy(np.empty(0, dtype.newbyteorder("="))).dtype
     except TypeError as error:
-        raise InputError(f"{name}: dtype {array.dtype}; {_ACCEPTED_DTYPES}") from error
+        raise InputError(f"{name}: dtype {dtype}; {ACCEPTED_DTYPES}") from error
 
 
-_ACCEPTED_DTYPES = "give uint8 (0..255), uint16 (0..65535) or floating point (0..1)"
+ACCEPTED_DTYPES = "give uint8 (0..255), uint16 (0..65535) or floating point (0..1)"
 
 
 def planes_of(array: "np.ndarray[Any, Any]", name: str) -> Tensor:
@@ -168,7 +169,7 @@ def _normalise(pixels: Tensor, name: str) -> Tensor:
     if dtype in LEVELS:
         return pixels.to(torch.float32) / LEVELS[dtype]
     if dtype not in FLOATS:
-        raise InputError(f"{name}: dtype {str(dtype).removeprefix('torch.')}; {_ACCEPTED_DTYPES}")
+        raise InputError(f"{name}: dtype {str(dtype).removeprefix('torch.')}; {ACCEPTED_DTYPES}")
     pixels = pixels.detach().to(torch.float32)
     if not bool(pixels.isfinite().all()):
         raise InputError(f"{name}: holds NaN or infinite values; replace them first")
@@ -194,7 +195,7 @@ def check_array_shape(shape: tuple[int, ...], name: str) -> None:
 
 def _from_array(array: "np.ndarray[Any, Any]", name: str) -> Picture:
     check_array_shape(array.shape, name)
-    dtype = array_dtype(array, name)
+    dtype = array_dtype(array.dtype, name)
     pixels, alpha = _split_alpha(planes_of(array if array.ndim == 3 else array[..., None], name))
     return Picture(pixels, alpha, name, partial(pack_array, like=array.dtype, flat=array.ndim == 2), dtype)
 

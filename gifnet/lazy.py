@@ -14,7 +14,18 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .image import Picture, array_dtype, check_array_shape, interleaved, joined, pack_array, planes_of
+from .image import (
+    ACCEPTED_DTYPES,
+    FLOATS,
+    LEVELS,
+    Picture,
+    array_dtype,
+    check_array_shape,
+    interleaved,
+    joined,
+    pack_array,
+    planes_of,
+)
 from .network.regions import Region
 
 LARGE = 1 << 23  # values of an array in memory from which it is read by regions
@@ -49,11 +60,14 @@ class LazyPicture(Picture):
         """Raises InputError for a shape or dtype that is no image's; values are checked as they are read."""
         check_array_shape(tuple(array.shape), name)
         dtype = np.dtype(array.dtype)
+        torch_dtype = array_dtype(dtype, name)
+        if torch_dtype not in (*LEVELS, *FLOATS):
+            raise InputError(f"{name}: dtype {dtype}; {ACCEPTED_DTYPES}")
         height, width, channels = (*array.shape, 1)[:3]
         hollow = torch.empty(()).expand(1, 1 if channels == 1 else 3, height, width)
         alpha = hollow[:, :1] if channels == 4 else None
         packer = partial(pack_array, like=dtype, flat=len(array.shape) == 2)
-        return cls(hollow, alpha, name, packer, array_dtype(dtype, name), array=array)
+        return cls(hollow, alpha, name, packer, torch_dtype, array=array)
 
     @property
     def nbytes(self) -> int:

@@ -58,10 +58,7 @@ def make_plan(
     tile = check_tile(tile)
     if tile is None:
         return Plan(None, LADDER[0], _bytes(height, width, max(height, width), LADDER[0], channels * itemsize))
-    if tile == "auto":
-        sizes = [TILE, TILE // 2, TILE // 4, SMALLEST_TILE]
-    else:
-        sizes = [int(tile) // window * window]
+    sizes = [TILE, TILE // 2, TILE // 4, SMALLEST_TILE] if tile == "auto" else [tile // window * window]
     for size in sizes:
         for keep in LADDER:
             plan = Plan(size, keep, _bytes(height, width, size, keep, channels * itemsize))
