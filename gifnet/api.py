@@ -50,13 +50,18 @@ def load(
 
 @overload
 def fuse(
-    a: Kind, b: ImageLike, *, model: str | os.PathLike[str] = ..., device: str = ..., dtype: str = ...
+    a: Kind,
+    b: ImageLike,
+    *more: ImageLike,
+    model: str | os.PathLike[str] = ...,
+    device: str = ...,
+    dtype: str = ...,
 ) -> Kind: ...
 @overload
 def fuse(
     a: "str | os.PathLike[str]",
     b: ImageLike,
-    *,
+    *more: ImageLike,
     model: str | os.PathLike[str] = ...,
     device: str = ...,
     dtype: str = ...,
@@ -66,18 +71,20 @@ def fuse(
 def fuse(
     a: ImageLike,
     b: ImageLike,
-    *,
+    *more: ImageLike,
     model: str | os.PathLike[str] = BUNDLED,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
 ) -> Any:
-    """Fuse two aligned images of one scene into one that shows what either does.
+    """Fuse two or more aligned images of one scene into one that shows what each of them does.
 
     Args:
         a: a path, encoded bytes, a PIL image, a numpy array (H×W or H×W×C) or a torch tensor (C×H×W or B×C×H×W); C is 1
             (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1]. In infrared-visible
             pairs this is the infrared.
         b: likewise, of the same height and width; of any other kind and dtype.
+        more: likewise, the further images of a focus stack or exposure bracket. Of three or more images, the order does
+            not matter but for the result's kind and dtype; files are read one at a time. See ``gifnet.stack``.
         model: as ``name_or_path`` of ``load``.
         device: as for ``load``.
         dtype: as for ``load``; the precision to compute in, not that of the result.
@@ -92,7 +99,7 @@ def fuse(
         InputError: unreadable or empty images, sizes that differ, dtypes, ranges or channels that are no image's, NaN.
         CheckpointError: see ``load``.
     """
-    return load(model, device, dtype).fuse(a, b)
+    return load(model, device, dtype).fuse(a, b, *more)
 
 
 @overload

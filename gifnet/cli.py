@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from . import __version__, evaluate
+from . import __version__, evaluate, stack
 from .errors import InputError
 from .training import command as train
 
@@ -43,9 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gifnet {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    command = commands.add_parser("fuse", help="fuse two aligned images of one scene into one")
-    command.add_argument("a", metavar="A", help="first image; the infrared of an infrared-visible pair")
-    command.add_argument("b", metavar="B", help="second image, of the same size")
+    command = commands.add_parser("fuse", help="fuse two or more aligned images of one scene into one")
+    a = command.add_argument("a", metavar="A", help="first image; the infrared of an infrared-visible pair")
+    b = command.add_argument("b", metavar="B", help="second image, of the same size")
+    stack.add_arguments(command, a, b)
     _add_output(command, _fuse)
 
     command = commands.add_parser("enhance", help="enhance one image")
@@ -108,7 +109,8 @@ def _fuse(args: argparse.Namespace) -> int:
     from .image import check_output, write
 
     check_output(args.output)  # before the work, not after it
-    write(load(args.model, args.device, args.dtype).fuse(args.a, args.b), args.output)
+    images = stack.sources(args)
+    write(load(args.model, args.device, args.dtype).fuse(*images), args.output)
     return 0
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from . import colour
 from .device import choose_device, choose_dtype
 from .errors import InputError
-from .image import ImageLike, Picture, read
+from .image import ImageLike, read
+from .stack import check_alike, fuse_stack
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
@@ -52,14 +53,16 @@ class Fuser:
         return Fuser(self._network, self.device if device is None else device, dtype, self.name)
 
     @overload
-    def fuse(self, a: Kind, b: ImageLike) -> Kind: ...
+    def fuse(self, a: Kind, b: ImageLike, *more: ImageLike) -> Kind: ...
     @overload
-    def fuse(self, a: "str | os.PathLike[str]", b: ImageLike) -> Image.Image: ...
+    def fuse(self, a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike) -> Image.Image: ...
 
-    def fuse(self, a: ImageLike, b: ImageLike) -> Any:
+    def fuse(self, a: ImageLike, b: ImageLike, *more: ImageLike) -> Any:
         """See ``gifnet.fuse``."""
+        if more:
+            return fuse_stack((a, b, *more), self._run)
         first, second = read(a, "a"), read(b, "b")
-        _check_pair(first, second)
+        check_alike(first, second)
         luma_a, chroma_a = colour.split(first.pixels)
         luma_b, chroma_b = colour.split(second.pixels.to(first.pixels.device))
         fused = self._run(luma_a, luma_b)
@@ -88,15 +91,3 @@ class Fuser:
         with torch.inference_mode():
             fused = self._fuse_planes(a.to(self.device), b.to(self.device))
         return fused.to(a.device).clone()  # an ordinary tensor, not an inference-mode one
-
-
-def _check_pair(a: Picture, b: Picture) -> None:
-    if a.pixels.shape[-2:] != b.pixels.shape[-2:]:
-        raise InputError(
-            f"{a.name} is {a.size} pixels but {b.name} is {b.size}; fusion needs aligned images of one size: "
-            "crop or resize one to the other"
-        )
-    if len(a.pixels) != len(b.pixels):
-        raise InputError(
-            f"{a.name} holds {len(a.pixels)} images but {b.name} holds {len(b.pixels)}; give as many of each"
-        )
