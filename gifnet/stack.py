@@ -29,6 +29,7 @@ SMALLEST = 8  # pixels a side of a level that is still halved
 NOISE = 2 / 255  # amplitude of detail; in what lies below it, images are averaged rather than selected
 CARRY = 4.0  # weight of finer levels' energy beside a level's own
 EXPOSURE_MEAN, EXPOSURE_DEVIATION = 0.5, 0.2  # Mertens et al.
+TINY = 1e-12
 _BINOMIAL = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 
 
@@ -61,7 +62,7 @@ class Composition:
                     weight * torch.exp(SELECTION[level] / 2 * informative),
                 )
             if level == 0 and chroma is not None:
-                self._add_chroma(chroma, weights[0])
+                self._add_chroma(chroma, weights[1] * _unclipped(picture.pixels.to(device)))
             terms = torch.cat([term for w in weights for term in (w * detail, w)], dim=1)
             if level < len(self._sums):
                 self._sums[level] += terms
@@ -69,7 +70,7 @@ class Composition:
                 self._sums.append(terms)
 
     def _add_chroma(self, chroma: Tensor, weight: Tensor) -> None:
-        """As ``colour.mix``, weighted by saturation, so that grey has no say; and by what decided for the luminance."""
+        """As ``colour.mix``, weighted by saturation, so that grey has no say; and by ``weight`` (B, 1, H, W)."""
         weight = weight * chroma.square().sum(dim=1, keepdim=True).sqrt()
         terms = torch.cat([weight * chroma, weight], dim=1)
         self._chroma = terms if self._chroma is None else self._chroma + terms
@@ -84,7 +85,7 @@ class Composition:
         """The chroma (B, 2, H, W), or None if no image had any."""
         if self._chroma is None:
             return None
-        return self._chroma[:, :2] / self._chroma[:, 2:].clamp(min=1e-6)  # 0/0, grey in all, becomes 0
+        return self._chroma[:, :2] / self._chroma[:, 2:].clamp(min=TINY)  # 0/0, grey in all, becomes 0
 
 
 def fuse_stack(sources: Sequence[ImageLike], run: Callable[[Tensor, Tensor], Tensor]) -> Any:
@@ -149,6 +150,11 @@ def collapse(details: Sequence[Tensor]) -> Tensor:
     return image
 
 
+def _unclipped(pixels: Tensor) -> Tensor:
+    """How far from clipping all channels of (B, 3, H, W) are, (B, 1, H, W): where one clips, the hue is wrong."""
+    return (1 - (2 * pixels - 1) ** 8).prod(dim=1, keepdim=True) ** 2 + 1e-6
+
+
 def _blur(x: Tensor, stride: int = 1) -> Tensor:
     """Binomial blur of 5×5 of (B, 1, H, W), edges replicated; every ``stride``-th pixel of it."""
     kernel = _BINOMIAL.to(x.device, x.dtype)
@@ -176,7 +182,7 @@ class _StackAction(argparse.Action):
 
 def add_arguments(parser: argparse.ArgumentParser, *images: argparse.Action) -> None:
     """Add further images after the positional ``images``, and ``--stack``, which replaces them all."""
-    parser.add_argument("more", metavar="C", nargs="*", help="further images of a stack, of the same size")
+    parser.add_argument("more", metavar="C", nargs="*", default=[], help="further images of a stack, of the same size")
     action = parser.add_argument(
         "--stack", metavar="DIR", action=_StackAction, help="fuse all images in DIR, in place of A B C ..."
     )
