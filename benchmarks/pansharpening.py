@@ -3,8 +3,8 @@
     python benchmarks/pansharpening.py MS_DIR PAN_DIR [--model MODEL ...] [--degrade gaussian | mean] [--full]
 
 The folders hold rasters of the same names (extra [geo]). Both images are degraded by their ratio: by a Gaussian whose
-response at the Nyquist frequency is 0.3, which is the one that ``gifnet.pansharpen`` assumes and the detail row too, or,
-with ``--degrade mean``, by the mean of blocks, which neither does. The result is compared with the original bands
+response at the Nyquist frequency is 0.3, which is the one that ``gifnet.pansharpen`` assumes, and the row "detail" too;
+or, with ``--degrade mean``, by the mean of blocks, which neither does. The result is compared with the original bands
 (ERGAS, SAM), and with its inputs (QNR); with --full, nothing is degraded, and QNR alone is possible.
 
     bicubic   the bands, resampled

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from . import __version__, evaluate, stack
+from . import __version__, evaluate, geo, stack
 from .errors import InputError
 from .training import command as train
 
@@ -53,6 +53,10 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("x", metavar="X", help="the image")
     command.add_argument("--strength", type=float, default=1.0, help="0 (as it is) to 1 (default)")
     _add_output(command, _enhance)
+
+    command = commands.add_parser("pansharpen", help="sharpen multispectral bands with a panchromatic raster")
+    geo.add_arguments(command)
+    command.set_defaults(run=geo.run)
 
     command = commands.add_parser("convert", help="convert the paper's released checkpoint to gifnet's format")
     command.add_argument("official", metavar="OFFICIAL", help="the released .pth file")

@@ -8,9 +8,10 @@ Band by band, with ``M`` the band resampled to PAN's grid (bicubic), ``m``, ``s`
 2. Of the fused plane ``F``, only what is finer than the band is used: ``D = F - up(down(F))``.
 3. The sharpened band is ``M + r·40·s·D``; where ``r`` is not positive, it is ``M``.
 
-So the radiometry is the band's own: brought down again, the result is the band, and a band that PAN says little about
-takes little from it. ``down`` is a Gaussian whose response at the coarse grid's Nyquist frequency is 0.3, as sensors
-have it (Aiazzi et al., 2006, of whose scheme of injection this is one); ``up`` is cubic convolution (Keys, 1981).
+So the radiometry is the band's own, since only what is too fine for its pixels comes from elsewhere; and a band that
+PAN says little about takes little from it. ``down`` is a Gaussian whose response at the coarse grid's Nyquist frequency
+is 0.3, as sensors have it (Aiazzi et al., 2006, of whose scheme of injection this is one); ``up`` is cubic convolution
+(Keys, 1981).
 
 Everything works on windows: a band may be anything with a ``shape`` (H, W) that gives arrays when sliced.
 """
@@ -167,7 +168,7 @@ class Axis:
     @property
     def reach(self) -> int:
         """How many fine pixels to either side ``down`` looks."""
-        return int(np.ceil(3 * self.deviation + 0.5))
+        return int(np.ceil(4 * self.deviation + 0.5))
 
     @property
     def deviation(self) -> float:
@@ -187,7 +188,8 @@ class Axis:
         """Coarse pixels ``start`` to ``stop - 1`` by a Gaussian over fine ones."""
         centres = (np.arange(start, stop) - self.offset) / self.step
         indices = np.rint(centres).astype(int)[:, None] + np.arange(-self.reach, self.reach + 1)
-        weights = np.exp(-0.5 * ((indices - centres[:, None]) / self.deviation) ** 2)
+        distances = (indices - centres[:, None]) / self.deviation
+        weights = np.where(np.abs(distances) <= 4, np.exp(-0.5 * distances**2), 0)
         return Taps(indices.clip(0, self.fine - 1), weights / weights.sum(axis=1, keepdims=True))
 
     def nearest(self, start: int, stop: int) -> Taps:
