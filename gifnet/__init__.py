@@ -1,7 +1,8 @@
 """Image fusion with one model: GIFNet (Cheng et al., CVPR 2025).
 
-``fuse(a, b)`` combines two aligned images of one scene, ``enhance(x)`` improves one, ``load(...)`` gives the model
-behind both. ``fuse_folders`` and ``enhance_folder`` do so for whole folders.
+``fuse(a, b)`` combines two or more aligned images of one scene, ``enhance(x)`` improves one, ``load(...)`` gives the
+model behind both. ``fuse_files`` and ``fuse_folders`` work on files, ``pansharpen`` on multispectral bands, and
+``align`` brings two images into line.
 """
 
 from .alignment import Alignment, align
@@ -10,6 +11,7 @@ from .errors import AlignmentError, CheckpointError, InputError
 from .filefusion import enhance_file, fuse_files
 from .folders import enhance_folder, fuse_folders
 from .fuser import Fuser
+from .pansharpen import pansharpen
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,4 +28,5 @@ __all__ = [
     "fuse_files",
     "fuse_folders",
     "load",
+    "pansharpen",
 ]

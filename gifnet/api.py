@@ -52,15 +52,15 @@ def load(
 
 
 @overload
-def fuse(a: Kind, b: ImageLike, **options: Any) -> Kind: ...
+def fuse(a: Kind, b: ImageLike, *more: ImageLike, **options: Any) -> Kind: ...
 @overload
-def fuse(a: "str | os.PathLike[str]", b: ImageLike, **options: Any) -> Image.Image | Any: ...
+def fuse(a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: Any) -> Image.Image | Any: ...
 
 
 def fuse(  # type: ignore[misc]  # which names the options
     a: ImageLike,
     b: ImageLike,
-    *,
+    *more: ImageLike,
     page: int | None = None,
     resize: Resize = None,
     stretch: Stretch = False,
@@ -73,13 +73,16 @@ def fuse(  # type: ignore[misc]  # which names the options
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
 ) -> Any:
-    """Fuse two aligned images of one scene into one that shows what either does.
+    """Fuse two or more aligned images of one scene into one that shows what each of them does.
 
     Args:
         a: a path, encoded bytes, a PIL image, a numpy array (H×W or H×W×C) or a torch tensor (C×H×W or B×C×H×W); C is 1
             (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1]. In infrared-visible
             pairs this is the infrared.
         b: likewise, of the same height and width; of any other kind and dtype.
+        more: likewise, the further images of a focus stack or exposure bracket. Of three or more images, the order does
+            not matter but for the result's kind, and files are read one at a time. ``resize``, ``align`` and ``out``
+            are for two images only. See ``gifnet.stack``.
         page: of paths and bytes of files that hold several images, the one to take (0 is the first).
         resize: ``"a"`` or ``"b"``: bring the other one to this one's size first (bicubic, antialiased). For images that
             show the same; ratios of sides that differ by more than 2 % are refused.
@@ -125,7 +128,7 @@ def fuse(  # type: ignore[misc]  # which names the options
     """
     options: dict[str, Any] = {"page": page, "resize": resize, "stretch": stretch, "align": align}
     options |= {"tile": tile, "memory": memory, "progress": progress, "out": out}
-    return load(model, device, dtype).fuse(a, b, **options)
+    return load(model, device, dtype).fuse(a, b, *more, **options)
 
 
 @overload

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from . import __version__, alignment, execution, folders, prepare
+from . import __version__, alignment, execution, folders, geo, prepare, stack
 from .errors import InputError
 from .evaluation import command as evaluate
 from .training import command as train
@@ -67,9 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gifnet {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    command = commands.add_parser("fuse", help="fuse two aligned images of one scene into one, or folders of them")
-    command.add_argument("a", metavar="A", help="first image; the infrared of an infrared-visible pair; or a folder")
-    command.add_argument("b", metavar="B", help="second image, of the same size; or a folder, with the same names")
+    command = commands.add_parser("fuse", help="fuse aligned images of one scene into one, or folders of pairs")
+    a = command.add_argument(
+        "a", metavar="A", help="first image; the infrared of an infrared-visible pair; or a folder"
+    )
+    b = command.add_argument("b", metavar="B", help="second image, of the same size; or a folder, with the same names")
+    stack.add_arguments(command, a, b)
     prepare.add_arguments(command)
     execution.add_arguments(command)
     _add_output(command, _fuse)
@@ -86,6 +89,10 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("align", help="warp an image onto another one of the same scene")
     alignment.add_arguments(command)
     command.set_defaults(run=alignment.run)
+
+    command = commands.add_parser("pansharpen", help="sharpen multispectral bands with a panchromatic raster")
+    geo.add_arguments(command)
+    command.set_defaults(run=geo.run)
 
     command = commands.add_parser("convert", help="convert the paper's released checkpoint to gifnet's format")
     command.add_argument("official", metavar="OFFICIAL", help="the released .pth file")
@@ -148,9 +155,11 @@ def _safetensors_path(text: str) -> str:
 def _fuse(args: argparse.Namespace) -> int:
     from .filefusion import fuse_files
 
-    if _for_folders(args, args.a, args.b):
+    images = stack.sources(args)
+    if args.stack is None and not args.more and _for_folders(args, *images):
         return folders.run_fuse(args)
-    fuse_files(args.a, args.b, args.output, **_chosen(args))
+    first, second, *more = images
+    fuse_files(first, second, args.output, *more, **_chosen(args))
     return 0
 
 

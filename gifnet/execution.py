@@ -20,6 +20,8 @@ from .network.regions import Region
 logger = logging.getLogger("gifnet")
 
 Memory: TypeAlias = int | str | None
+Source: TypeAlias = Callable[[Region], Tensor]  # of both planes, (1, 2, h, w)
+Sink: TypeAlias = Callable[[Region, Tensor], None]  # for the fused one, (1, 1, h, w)
 Report: TypeAlias = Callable[[int, int], object]
 Progress: TypeAlias = bool | Report | None
 
@@ -38,8 +40,8 @@ class InferenceForm(Protocol):
 
     def run(
         self,
-        source: Callable[[Region], Tensor],
-        sink: Callable[[Region, Tensor], None],
+        source: Source,
+        sink: Sink,
         height: int,
         width: int,
         plan: Plan | None,
@@ -68,7 +70,7 @@ class Execution:
         form: InferenceForm,
         device: torch.device,
         size: tuple[int, int],
-        pairs: list[tuple[Callable[[Region], Tensor], Callable[[Region, Tensor], None]]],
+        pairs: list[tuple[Source, Sink]],
         taken: int,
     ) -> None:
         """Run pairs of a source and a sink, all of one size (height, width).
@@ -88,8 +90,8 @@ class Execution:
         form: InferenceForm,
         device: torch.device,
         size: tuple[int, int],
-        source: Callable[[Region], Tensor],
-        sink: Callable[[Region, Tensor], None],
+        source: Source,
+        sink: Sink,
         step: Callable[[int, int], None],
         taken: int,
     ) -> None:
@@ -146,6 +148,9 @@ def _memory(text: str) -> int:
         return parse_bytes(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(f"{text!r}; give an amount such as 2GB or 500MB") from error
+
+
+DEFAULT = Execution()
 
 
 @contextmanager

@@ -27,14 +27,14 @@ def fuse_files(
     a: FilePath,
     b: FilePath,
     out: FilePath,
-    *,
+    *more: FilePath,
     page: int | None = None,
     model: FilePath = BUNDLED,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     **options: Any,
 ) -> Path:
-    """Fuse two aligned image files of one scene into a third.
+    """Fuse two aligned image files of one scene, or a stack of more, into another file.
 
     Depth is kept: 16 bits a channel in give 16 bits out, floating point gives floating point, and of two depths the
     greater one decides (uint8 < uint16 < float32; floating point of any width counts as float32). Where the format of
@@ -48,6 +48,7 @@ def fuse_files(
         b: likewise, of the same height and width.
         out: the file to write; its suffix is the format. It appears whole or not at all, at the end, so it may be
             one of the inputs, which is then replaced.
+        more: the further files of a stack; of three or more, only the first two are held while the rest is read.
         page: which image of an input that holds several (0 is the first); without it, such a file is refused.
         model: as ``name_or_path`` of ``load``.
         device: as for ``load``.
@@ -65,7 +66,7 @@ def fuse_files(
     fuser = load(model, device, dtype)
     first, second = read_image(a, page), read_image(b, page)
     check_result(path, first, second)
-    return write_image(_raster(fuser.fuse(first, second, **options)), path)
+    return write_image(_raster(fuser.fuse(first, second, *more, page=page, **options)), path)
 
 
 def enhance_file(

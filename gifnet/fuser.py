@@ -1,6 +1,7 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
 import os
+from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
@@ -11,12 +12,13 @@ from torch import Tensor
 from . import colour
 from .device import choose_device, choose_dtype
 from .errors import InputError
-from .execution import Execution, InferenceForm, Memory, Progress
+from .execution import DEFAULT, Execution, InferenceForm, Memory, Progress, Sink, Source
 from .image import ImageLike, Picture, read
 from .lazy import ArrayCanvas, LazyPicture
 from .network.plan import Tile
 from .network.regions import Region
 from .prepare import Align, Resize, Stretch, prepare, prepare_one
+from .stack import argument_names, check_alike, fuse_stack
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
@@ -54,17 +56,19 @@ class Fuser:
         return Fuser(self._network, self.device if device is None else device, dtype, self.name)
 
     @overload
-    def fuse(self, a: Kind, b: ImageLike, **options: Any) -> Kind: ...
+    def fuse(self, a: Kind, b: ImageLike, *more: ImageLike, **options: Any) -> Kind: ...
     @overload
-    def fuse(self, a: "str | os.PathLike[str]", b: ImageLike, **options: Any) -> Image.Image | Any: ...
+    def fuse(
+        self, a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: Any
+    ) -> Image.Image | Any: ...
     @overload
-    def fuse(self, a: Picture, b: ImageLike, **options: Any) -> Any: ...
+    def fuse(self, a: Picture, b: ImageLike, *more: ImageLike, **options: Any) -> Any: ...
 
     def fuse(  # type: ignore[misc]  # which names the options
         self,
         a: ImageLike,
         b: ImageLike,
-        *,
+        *more: ImageLike,
         page: int | None = None,
         resize: Resize = None,
         stretch: Stretch = False,
@@ -77,11 +81,17 @@ class Fuser:
         """See ``gifnet.fuse``."""
         execution = Execution(tile, memory, progress)
         execution.check()
+        if more:
+            if resize is not None or align or out is not None:
+                raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
+            sources = zip(argument_names(), (a, b, *more), strict=False)
+            pictures = (prepare_one(read(source, name, page).loaded(), stretch) for name, source in sources)
+            return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
         first, second = read(a, "a", page), read(b, "b", page)
         if resize is not None or stretch or align:
             first, second = first.loaded(), second.loaded()
         first, second = prepare(first, second, resize, stretch, align)
-        _check_pair(first, second)
+        check_alike(first, second)
         return self._execute(execution, first, second, 1.0, out)
 
     @overload
@@ -114,6 +124,30 @@ class Fuser:
             return picture.pack(picture.pixels, picture.alpha)
         return self._execute(execution, picture, picture, strength, out)
 
+    def fuse_planes(self, a: Tensor, b: Tensor, execution: Execution = DEFAULT) -> Tensor:
+        """Luminance planes (B, 1, H, W), float32 in [0, 1], to the fused one, where ``a`` lies."""
+        fused, whole = torch.empty_like(a), Region(0, a.shape[-2], 0, a.shape[-1])
+
+        def job(index: int) -> tuple[Source, Sink]:
+            def source(region: Region) -> Tensor:
+                return torch.stack([region.of(plane[index], whole).to(self.device) for plane in (a, b)], dim=1)
+
+            def sink(region: Region, values: Tensor) -> None:
+                region.of(fused[index], whole).copy_(values[0])
+
+            return source, sink
+
+        execution.run(self._form, self.device, whole.shape, [job(index) for index in range(len(a))], 3 * a.nbytes)
+        return fused
+
+    def fuse_regions(self, source: Source, sink: Sink, height: int, width: int, execution: Execution = DEFAULT) -> None:
+        """Fuse two luminance planes of any size, read and written by regions.
+
+        ``source`` gives a region of both, (1, 2, h, w), floating point in [0, 1]; ``sink`` takes one of the result,
+        (1, 1, h, w), float32. Regions are read several times, and each is written once.
+        """
+        execution.run(self._form, self.device, (height, width), [(source, sink)], 0)
+
     def _execute(self, execution: Execution, first: Picture, second: Picture, strength: float, out: Any) -> Any:
         """Fuse two pictures, by regions throughout: neither colour nor chroma is ever held for the whole image.
 
@@ -128,7 +162,7 @@ class Fuser:
         else:
             canvas = TensorCanvas(result, coloured, transparent)
 
-        def job(index: int) -> tuple[Any, Any]:
+        def job(index: int) -> tuple[Source, Sink]:
             def source(region: Region) -> Tensor:
                 planes = [colour.split(picture.region(index, region)[0])[0] for picture in (first, second)]
                 return torch.cat([plane.to(self.device) for plane in planes], dim=1)
@@ -177,15 +211,3 @@ class TensorCanvas:
 
 def _there(plane: Tensor | None, like: Tensor) -> Tensor | None:
     return None if plane is None else plane.to(like.device)
-
-
-def _check_pair(a: Picture, b: Picture) -> None:
-    if a.pixels.shape[-2:] != b.pixels.shape[-2:]:
-        raise InputError(
-            f"{a.name} is {a.size} pixels but {b.name} is {b.size}; fusion needs aligned images of one size: "
-            "give resize='a' or 'b' if they show the same, align=True if not quite, or crop one to the other"
-        )
-    if len(a.pixels) != len(b.pixels):
-        raise InputError(
-            f"{a.name} holds {len(a.pixels)} images but {b.name} holds {len(b.pixels)}; give as many of each"
-        )
