@@ -106,7 +106,7 @@ def test_the_network_runs_once_whatever_the_number() -> None:
 
 def test_two_images_are_fused_as_they_are(fuser: Fuser) -> None:
     a, b = (torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
-    assert torch.equal(fuser.fuse(a, b)[None], fuser.fuse_planes(a[None], b[None]))
+    assert torch.equal(fuser.fuse(a, b), fuser.fuse_planes(a, b))
 
 
 # --- what it is for -------------------------------------------------------------------------------
