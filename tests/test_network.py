@@ -97,6 +97,18 @@ def test_folded_form_equals_plain_on_random_weights_and_sizes(height: int, width
     assert_within(plain.inference_form()(a, b), plain(a, b), 1e-5)
 
 
+@pytest.mark.parametrize(
+    "config", [{"growth": 2, "mlp_ratio": 1}, {"growth": 10, "heads": 4, "mlp_ratio": 3}, {"growth": 2, "window": 4}]
+)
+@torch.inference_mode()
+def test_folded_form_equals_plain_in_other_dimensions(config: dict[str, int]) -> None:
+    plain = random_network(7, position_hidden=8, **config)
+    a, b = torch.rand(2, 1, 1, 45, 70, generator=torch.Generator().manual_seed(8))
+    whole = in_one_piece(plain)(a, b)
+    assert_within(whole, plain(a, b), 1e-5)
+    assert_within(plain.inference_form()(a, b, Plan(64, (), 0)), whole, 1e-5)
+
+
 @torch.inference_mode()
 def test_a_batch_is_its_images_one_by_one(small_network: GIFNet) -> None:
     a, b = torch.rand(2, 3, 1, 21, 30, generator=torch.Generator().manual_seed(3))

@@ -36,6 +36,7 @@ from .cfgm import EPSILON, BranchBlock, CFGMBlock
 from .config import Branch, other_branch
 from .gifnet import GIFNet
 from .padding import reflect_pad
+from .parallel import Scratch
 from .regions import Sides
 
 # Pixels around a tile that a stage reads. Encoding: three 3x3 convolutions. Embedding: one. A block: the depthwise 5x5.
@@ -102,6 +103,17 @@ class Conv(nn.Module):
         x = pad_sides(x, self.margin, sides)
         y = F.conv2d(x, self.weight, self.bias, groups=x.shape[1] // self.weight.shape[1])
         return y.relu_() if self.relu else y
+
+
+def as_image(tokens: Tensor, height: int, width: int) -> Tensor:
+    """Tokens (height · width, C) as (1, C, height, width), a view whose strides convolutions know as channels-last."""
+    return tokens.view(1, height, width, -1).permute(0, 3, 1, 2)
+
+
+def project(tokens: Tensor, weight: Tensor, bias: Tensor | None, scratch: Scratch, name: str) -> Tensor:
+    """Tokens (N, C), weight (D, C) and bias (D,) to (N, D), in scratch memory: good until the next of this name."""
+    out = scratch.empty(name, len(tokens), len(weight), tokens)
+    return torch.mm(tokens, weight.T, out=out) if bias is None else torch.addmm(bias, tokens, weight.T, out=out)
 
 
 def pad_sides(x: Tensor, margin: int, sides: Sides) -> Tensor:
@@ -239,13 +251,18 @@ class FoldedBlock(nn.Module):
         local: Conv,
         windows: Windows,
         sides: Sides,
+        scratch: Scratch,
         query: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """A branch's result, as tokens, and its query; with ``query``, the other branch's is used."""
-        values = rearrange(x, "1 c h w -> (h w) c") @ weights.value  # of the halo too
-        values = rearrange(values, "(h w) c -> 1 c h w", h=x.shape[2])
+        """A branch's result, as tokens, and its query; with ``query``, the other branch's is used.
+
+        The query lies in scratch memory.
+        """
+        values = as_image(rearrange(x, "1 c h w -> (h w) c") @ weights.value, *x.shape[-2:])  # of the halo too
         tokens = windows.tokens(shrink(x, BLOCK_HALO, sides))
-        projected = F.linear(tokens, weights.query_key, weights.query_key_bias)
+        projected = project(
+            tokens, weights.query_key, weights.query_key_bias, scratch, "key" if query is not None else "query and key"
+        )
         if query is None:
             query, key = self.heads_of(projected, 2)
         else:
@@ -255,12 +272,14 @@ class FoldedBlock(nn.Module):
         mixed = windows.tokens(local(values, sides))
         mixed += rearrange(attended, "window head token c -> (window token) (head c)")
         tokens = torch.addmm(tokens, mixed, weights.out)
-        hidden = F.linear(tokens, weights.up, weights.up_bias).relu_()
+        hidden = project(tokens, weights.up, weights.up_bias, scratch, "hidden").relu_()
         return tokens.addmm_(hidden, weights.down), query
 
 
 class FoldedGIFNet(nn.Module):
     """The stages from two luminance planes to one fused plane."""
+
+    from_shared: Tensor
 
     def __init__(self, plain: GIFNet, main: Branch | None = None) -> None:
         super().__init__()
@@ -286,7 +305,7 @@ class FoldedGIFNet(nn.Module):
         self.from_gated = Conv(
             torch.einsum("oi,ichw->ochw", from_gated, unembed["weight"]), from_gated @ unembed["bias"]
         )
-        self.from_shared = Conv(from_shared[..., None, None], None)
+        self.register_buffer("from_shared", from_shared.T.float().contiguous())
         convs = [layer for layer in plain.decoder.decode if isinstance(layer, nn.Conv2d)]
         widened = torch.einsum("oihw,ic->ochw", convs[0].weight.detach().double(), second.weight.double().flatten(1))
         assert convs[0].bias is not None
@@ -300,7 +319,7 @@ class FoldedGIFNet(nn.Module):
     def to_dtype(self, dtype: torch.dtype) -> "FoldedGIFNet":
         """Compute in ``dtype``. Statistics are summed in float32, and matrices folded in float64."""
         for module in self.modules():
-            if isinstance(module, (Conv, FoldedBlock)):
+            if isinstance(module, (Conv, FoldedBlock, FoldedGIFNet)):
                 for name, value in module.named_buffers(recurse=False):
                     setattr(module, name, value.to(dtype))
         return self
@@ -322,18 +341,20 @@ class FoldedGIFNet(nn.Module):
         embedded: Tensor = self.embed(shared, sides)
         return embedded
 
-    def cross_stage(self, both: Tensor, weights: tuple[BlockMatrices, BlockMatrices], sides: Sides) -> Tensor:
+    def cross_stage(
+        self, both: Tensor, weights: tuple[BlockMatrices, BlockMatrices], sides: Sides, scratch: Scratch
+    ) -> Tensor:
         """Block 0 of both branches and their mixture: (1, 2C, H, W) with BLOCK_HALO to (1, C, ...)."""
         x, y = both.chunk(2, dim=1)
         windows = self.cross.windows(x, sides)
-        main, query = self.cross.branch(x, weights[0], self.cross_main.local, windows, sides)
-        other, _ = self.cross.branch(y, weights[1], self.cross_other.local, windows, sides, query)
+        main, query = self.cross.branch(x, weights[0], self.cross_main.local, windows, sides, scratch)
+        other, _ = self.cross.branch(y, weights[1], self.cross_other.local, windows, sides, scratch, query)
         return windows.merge(main.add_(other, alpha=self.mix))
 
-    def shifted_stage(self, x: Tensor, weights: BlockMatrices, sides: Sides) -> Tensor:
+    def shifted_stage(self, x: Tensor, weights: BlockMatrices, sides: Sides, scratch: Scratch) -> Tensor:
         """Block 1 of the main branch: (1, C, H, W) with BLOCK_HALO to (1, C, ...)."""
         windows = self.shifted.windows(x, sides)
-        tokens, _ = self.shifted.branch(x, weights, self.shifted_main.local, windows, sides)
+        tokens, _ = self.shifted.branch(x, weights, self.shifted_main.local, windows, sides, scratch)
         return windows.merge(tokens)
 
     def decode_stage(self, shared: Tensor, gated: Tensor, sides: Sides) -> Tensor:
@@ -342,8 +363,9 @@ class FoldedGIFNet(nn.Module):
         Returns the fused plane (1, 1, H, W), float32.
         """
         height, width = shared.shape[-2:]
-        x = self.from_gated(gated, sides)[..., :height, :width]
-        x = (x + self.from_shared(shared, sides)).relu_()
+        x = rearrange(self.from_gated(gated, sides)[..., :height, :width], "1 c h w -> (h w) c")
+        x = x.addmm_(rearrange(shared, "1 c h w -> (h w) c"), self.from_shared).relu_()
+        x = as_image(x, height, width)
         for conv in self.decode:
             x = conv(x, sides)
         tanh: Tensor = x.float().tanh()

@@ -11,11 +11,29 @@ from types import TracebackType
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_WORKERS = 8  # beyond which Python's own lock would hold them up; further cores share an operation
+
+
+class Scratch(threading.local):
+    """Memory that a thread uses again and again.
+
+    The system hands out fresh memory page by page, which costs more time than the values written to it.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Tensor] = {}
+
+    def empty(self, name: str, rows: int, columns: int, like: Tensor) -> Tensor:
+        """(rows, columns), with whatever was last in it; ``columns`` and what is ``like`` are a name's for good."""
+        buffer = self._buffers.get(name)
+        if buffer is None or len(buffer) < rows:
+            buffer = self._buffers[name] = like.new_empty(rows, columns)
+        return buffer[:rows]
 
 
 class Workers:

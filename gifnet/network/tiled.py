@@ -28,7 +28,7 @@ from .folded import (
     shrink,
 )
 from .gifnet import check_planes
-from .parallel import Workers
+from .parallel import Scratch, Workers
 from .plan import EMBEDDED, LADDER, MIXED, RECOMPUTED_HALO, SHARED, SHIFTED_HALO, Plan, make_plan
 from .regions import Region, cut, padded
 
@@ -155,7 +155,7 @@ class _Run:
         workers: Workers,
     ) -> None:
         self.folded, self.source, self.chunk, self.workers = folded, source, chunk, workers
-        self.like = folded.embed.weight
+        self.like, self.scratch = folded.embed.weight, Scratch()
         self.pixels = Region(0, height, 0, width)  # what there is of planes, F and the result
         self.image = padded(height, width)  # and of everything between
         self.padding = (self.image.right - width, self.image.bottom - height)
@@ -187,8 +187,8 @@ class _Run:
         result = Map(tile.grown(0, self.pixels), 1, torch.empty(0, device=self.like.device))
 
         def shift(chunk: Region) -> None:
-            x = mixed.read(chunk.grown(BLOCK_HALO, self.image))
-            shifted.write(chunk, self.folded.shifted_stage(x, self.shifted_matrices, chunk.sides(self.image)))
+            x, sides = mixed.read(chunk.grown(BLOCK_HALO, self.image)), chunk.sides(self.image)
+            shifted.write(chunk, self.folded.shifted_stage(x, self.shifted_matrices, sides, self.scratch))
 
         def decode(chunk: Region) -> None:
             features = shared.read(chunk.grown(DECODE_SHARED_HALO, self.pixels))
@@ -239,7 +239,7 @@ class _Run:
 
         def compute(chunk: Region) -> Moments:
             both = embedded.read(chunk.grown(BLOCK_HALO, self.image))
-            x = self.folded.cross_stage(both, self.cross_matrices, chunk.sides(self.image))
+            x = self.folded.cross_stage(both, self.cross_matrices, chunk.sides(self.image), self.scratch)
             if mixed:
                 mixed.write(chunk, x)
             return Moments.of(x)
