@@ -1,7 +1,7 @@
 """Image fusion with one model: GIFNet (Cheng et al., CVPR 2025).
 
 ``fuse(a, b)`` combines two aligned images of one scene, ``enhance(x)`` improves one, ``load(...)`` gives the model
-behind both.
+behind both. ``align(a, b)`` brings a pair that does not quite line up onto one grid.
 """
 
 from .alignment import Alignment, align
