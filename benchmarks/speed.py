@@ -6,7 +6,7 @@
 Each row is a process of its own, which fuses planes of random noise in memory-mapped files, as large rasters are; its
 peak memory is the whole process's, above that of ``import torch``. The baseline is the network's plain form as the
 paper's code runs it: NCHW, both branches throughout, in one piece, float32; it is run at the sizes where its
-activations, about 17 kB a pixel, fit. Ratios are of one run of this script: figures of different runs are not
+activations, about 8 kB a pixel, fit. Ratios are of one run of this script: figures of different runs are not
 comparable on a machine that does other work.
 """
 
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-BASELINE_BYTES = 17_000  # a pixel
+BASELINE_BYTES = 8_000  # a pixel
 FLOP = 1.29e6  # a pixel, folded: what the machine's matmul rate is compared with
 
 

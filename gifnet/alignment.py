@@ -15,6 +15,7 @@ import json
 import math
 import sys
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -34,6 +35,7 @@ _Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 _Box: TypeAlias = tuple[int, int, int, int]
 
 _SEARCH_SIDE, _SIDES = 160, (320, 640, 1280)  # pixels of the longer side at which to search, then to refine
+_STILLNESS = 1.5  # correlation that a motion by the image's side costs, and by a part of it, that squared
 _PARAMETERS = {"translation": 2, "similarity": 4, "affine": 6, "homography": 8}
 
 
@@ -168,8 +170,11 @@ def align_pictures(
     limits = limits or _Limits()
     first, second = _Source.of(a), _Source.of(b)
     longest = min(max(first.size), max(second.size))  # so that both can be brought to one size without enlarging
-    matrix = _search(first, second, min(_SEARCH_SIDE, longest), motion, limits)
-    for side in sorted({min(side, longest) for side in _SIDES}):
+    starts = _search(first, second, min(_SEARCH_SIDE, longest), motion, limits)
+    sides = sorted({min(side, longest) for side in _SIDES})
+    # Which of them is right shows where there is more detail.
+    matrix = max((_refined(first, second, sides[0], start, motion) for start in starts), key=itemgetter(0))[1]
+    for side in sides[1:]:
         matrix = _refined(first, second, side, matrix, motion)[1]
     confidence = _confidence(first, second, min(_SIDES[0], longest), matrix)
     if confidence < min_confidence:
@@ -291,8 +296,8 @@ def _warp(planes: _Array, matrix: _Array, size: tuple[int, int], replicate: bool
 # --- search -----------------------------------------------------------------------------------------
 
 
-def _search(a: _Source, b: _Source, side: int, motion: Motion, limits: _Limits) -> _Array:
-    """The best of all shifts, and of rotations and scales on a grid, refined at this resolution."""
+def _search(a: _Source, b: _Source, side: int, motion: Motion, limits: _Limits) -> list[_Array]:
+    """The best of all shifts, and of rotations and scales on a grid, refined at this resolution: up to four."""
     (small_a, to_a), (small_b, to_b) = a.at(side), b.at(side)
     first = small_a.described()
     centre = (np.array(small_b.size) - 1) / 2
@@ -306,22 +311,21 @@ def _search(a: _Source, b: _Source, side: int, motion: Motion, limits: _Limits) 
         # Of two nearly as good, the smaller motion is the likelier.
         offset = (small_b.size[0] - first.size[0]) / 2, (small_b.size[1] - first.size[1]) / 2
         moved = (x - offset[0]) ** 2 + (y[:, None] - offset[1]) ** 2 + spread * (rotation**2 + math.log(scale) ** 2)
-        surface = surface - 1.5 * moved / side**2
+        surface = surface - _STILLNESS * moved / side**2
         surface[np.abs(y - offset[1]) > limits.shift * first.size[1] + 0.5] = -1
         surface[:, np.abs(x - offset[0]) > limits.shift * first.size[0] + 0.5] = -1
         row, column = np.unravel_index(surface.argmax(), surface.shape)
         shift = np.eye(3)
         shift[:2, 2] = x[column], y[row]
         found.append((float(surface[row, column]), matrix @ shift))
-    found.sort(key=lambda item: -item[0])
     distinct: list[_Array] = []
-    for _, matrix in found:
-        if all(_corner_distance(matrix, other, first.size) > 6 for other in distinct):
+    for _, matrix in sorted(found, key=itemgetter(0), reverse=True):
+        if all(_corner_distance(matrix, other, first.size) > 12 for other in distinct):
             distinct.append(matrix)
     step: Motion = motion if motion == "translation" else "similarity"
-    back = np.linalg.inv(to_b)
-    starts = [_refined(a, b, side, back @ matrix @ to_a, step) for matrix in distinct[:4]]
-    return max(starts, key=lambda item: item[0])[1]
+    starts = [_refined(a, b, side, np.linalg.inv(to_b) @ matrix @ to_a, step) for matrix in distinct[:4]]
+    highest = max(score for score, _ in starts)
+    return [matrix for score, matrix in starts if score > highest - 0.1]
 
 
 def _correlation(a: _Edges, b: _Edges) -> tuple[_Array, _Array, _Array]:
@@ -376,12 +380,15 @@ _MOTIONS = np.array(
 
 
 def _refined(a: _Source, b: _Source, side: int, matrix: _Array, motion: Motion) -> tuple[float, _Array]:
-    """The matrix after ascent at one resolution, and the correlation there."""
+    """The matrix after ascent at one resolution, and the correlation there less a little for how far it moves."""
     (small_a, to_a), (small_b, to_b) = a.at(side), b.at(side)
     start = to_b @ matrix @ np.linalg.inv(to_a)
     first = small_a.described()
     correlation, step = _ascend(first, small_b.warped(start, first.size).described(), motion)
-    return correlation, np.linalg.inv(to_b) @ start @ step @ to_a
+    offset = (np.array(small_b.size) - first.size) / 2
+    moved = _corners(start @ step, first.size) - _corners(np.eye(3), first.size) - offset
+    score = correlation - _STILLNESS * float((moved**2).sum(axis=1).mean()) / side**2
+    return score, np.linalg.inv(to_b) @ start @ step @ to_a
 
 
 def _ascend(a: _Edges, b: _Edges, motion: Motion, steps: int = 30, precision: float = 0.01) -> tuple[float, _Array]:
