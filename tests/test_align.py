@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from conftest import EXAMPLES, photo, shared_file
+from conftest import EXAMPLES, Mean, photo, shared_file
 from PIL import Image
 
 import gifnet
@@ -282,10 +282,10 @@ def test_missing_opencv_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 class First:
     """In a network's place: gives b's plane, so that results show what was warped and cropped."""
 
-    def inference_form(self, dtype: torch.dtype) -> torch.nn.Module:
-        class Second(torch.nn.Module):
-            def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-                return b.clone()
+    def inference_form(self, dtype: torch.dtype) -> Mean:
+        class Second(Mean):
+            def forward(self, planes: torch.Tensor) -> torch.Tensor:
+                return planes[:, 1:]
 
         return Second()
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import photo
+from conftest import Passing, photo
 from PIL import Image
 
 import gifnet
@@ -18,20 +18,9 @@ from gifnet.image import read
 from gifnet.prepare import describe, prepare, resized, stretched
 
 
-class Mean:
-    """In a network's place: the mean of both planes, so that results can be computed by hand."""
-
-    def inference_form(self, dtype: torch.dtype) -> torch.nn.Module:
-        class Passing(torch.nn.Module):
-            def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-                return (a + b) / 2
-
-        return Passing()
-
-
 @pytest.fixture(scope="module")
 def mean() -> Fuser:
-    return Fuser(Mean(), device="cpu")
+    return Fuser(Passing(), device="cpu")
 
 
 # --- resize ---------------------------------------------------------------------------------------
