@@ -257,6 +257,13 @@ def _protect(inputs: Sequence[Path], matches: Sequence[Match], out: Path) -> Non
             raise InputError(f"{target}: would be an input and an output; give another folder for the results")
 
 
+def _in_one_form(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that change pixels, those that are off left out."""
+    prepared = {name: value for name, value in options.items() if name in prepare.OPTIONS}
+    rest = {name: value for name, value in options.items() if name not in (*prepare.OPTIONS, *execution.NEUTRAL)}
+    return rest | prepare.describe(**prepared)
+
+
 class _Run:
     """One pass over jobs with one model into one folder."""
 
@@ -269,7 +276,7 @@ class _Run:
         settings = {
             "task": task.name,
             "page": task.page,
-            **{name: value for name, value in task.options.items() if name not in execution.NEUTRAL},
+            **_in_one_form(task.options),
             "model": sha256,
             "dtype": str(fuser.dtype).removeprefix("torch."),
             "gifnet": __version__,

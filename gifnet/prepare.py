@@ -26,6 +26,7 @@ Resize: TypeAlias = Literal["a", "b"] | None
 Stretch: TypeAlias = bool | Sequence[float]
 Align: TypeAlias = bool | Motion
 
+OPTIONS = ("resize", "stretch", "align")
 DEFAULT_PERCENTILES = (0.1, 99.9)
 ASPECT_TOLERANCE = 0.02  # of width / height, between images said to show the same
 
@@ -210,7 +211,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def chosen(args: argparse.Namespace) -> dict[str, Any]:
     """The parsed options of this module that the command has, as ``Fuser.fuse`` and ``Fuser.enhance`` take them."""
-    return {name: getattr(args, name) for name in ("resize", "stretch", "align") if hasattr(args, name)}
+    return {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
 
 
 def _percentiles(text: str) -> tuple[float, float] | None:
