@@ -3,10 +3,10 @@
 Band by band, with ``M`` the band resampled to PAN's grid (bicubic), ``m``, ``s`` the band's mean and deviation, ``p``,
 ``t`` those of PAN brought down to the band's resolution, and ``r`` the correlation of the two:
 
-1. The network fuses ``a = (M - m) / (40·s) + 1/2`` with ``b = (PAN - p) / (40·t) + 1/2``: PAN in the band's radiometry.
+1. The network fuses ``a = (M - m) / (80·s) + 1/2`` with ``b = (PAN - p) / (80·t) + 1/2``: PAN in the band's radiometry.
    At this low contrast the network takes over detail without exaggerating it.
 2. Of the fused plane ``F``, only what is finer than the band is used: ``D = F - up(down(F))``.
-3. The sharpened band is ``M + r·40·s·D``; where ``r`` is not positive, it is ``M``.
+3. The sharpened band is ``M + r·80·s·D``; where ``r`` is not positive, it is ``M``.
 
 So the radiometry is the band's own, since only what is too fine for its pixels comes from elsewhere; and a band that
 PAN says little about takes little from it. ``down`` is a Gaussian whose response at the coarse grid's Nyquist frequency
@@ -35,7 +35,7 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 Window: TypeAlias = tuple[slice, slice]  # rows, columns
 Model: TypeAlias = "str | os.PathLike[str] | Fuser"
 
-CONTRAST = 40.0  # full scale of what the network sees, in deviations of the band
+CONTRAST = 80.0  # full scale of what the network sees, in deviations of the band
 NYQUIST_RESPONSE = 0.3
 WINDOW = 512  # pixels a side, of what is worked on at once
 

@@ -14,7 +14,7 @@ import gifnet
 from gifnet import Fuser, InputError
 from gifnet.metrics import spectral
 from gifnet.network import GIFNet
-from gifnet.pansharpen import Axis, Grid, PairStatistics, sharpened, windows
+from gifnet.pansharpen import CONTRAST, Axis, Grid, PairStatistics, sharpened, windows
 
 ALL = (slice(None), slice(None))
 
@@ -135,7 +135,7 @@ def test_low_frequencies_are_the_band_s_own() -> None:
     ms, pan = scene(24, 24)
     steady, drifting = (gifnet.pansharpen(ms, pan, model=Fuser(Drifting(x), device="cpu")) for x in (0, 0.05))
     difference = np.abs(drifting.astype(float) - steady)
-    assert difference.max() < 0.03 * 0.05 * 40 * ms.std(axis=(0, 1)).min(), "3 % of the drift in the band's units"
+    assert difference.max() < 0.03 * 0.05 * CONTRAST * ms.std(axis=(0, 1)).min(), "3 % of the drift in the band's units"
     assert np.abs(steady.astype(float) - bicubic(ms, pan)).max() > 20, "something was added"
     np.testing.assert_allclose(steady.mean(axis=(0, 1)), ms.mean(axis=(0, 1)), rtol=0.01)
 
