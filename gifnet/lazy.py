@@ -4,7 +4,7 @@
 memory go the same way, which saves their floating-point copies.
 """
 
-import math
+import mmap
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeGuard, runtime_checkable
@@ -74,8 +74,9 @@ class LazyPicture(Picture):
         return 0  # the caller's own memory, or a file
 
     def region(self, index: int, region: Region) -> tuple[Tensor, Tensor | None]:
-        values = np.asarray(_opened(self.array)[region.top : region.bottom, region.left : region.right])
-        whole = planes_of(values if values.ndim == 3 else values[..., None], self.name)
+        values = np.asarray(self.array[region.top : region.bottom, region.left : region.right])
+        whole = planes_of(values if values.ndim == 3 else values[..., None], self.name)  # a copy
+        _release(self.array)
         return (whole[:, :3], whole[:, 3:]) if whole.shape[1] == 4 else (whole, None)
 
     def loaded(self) -> Picture:
@@ -108,6 +109,8 @@ class ArrayCanvas:
         )
         if not fits or np.dtype(out.dtype) != like:
             raise InputError(f"out: {tuple(out.shape)} {out.dtype}; the result is {shape} {like}")
+        if isinstance(out, np.ndarray) and not out.flags.writeable:
+            raise InputError("out: is read-only; open it for writing, a numpy.memmap with mode 'r+'")
         return cls(out, picture.dtype)
 
     @property
@@ -118,20 +121,19 @@ class ArrayCanvas:
         """Write pixels (1, 1 or 3, h, w) in [0, 1] and alpha where they belong."""
         values = interleaved(joined(pixels, alpha), self.dtype)
         values = values.astype(self.array.dtype, copy=False)
-        target = _opened(self.array, write=True)
-        target[region.top : region.bottom, region.left : region.right] = (
-            values[..., 0] if len(self.array.shape) == 2 else values
-        )
+        values = values[..., 0] if len(self.array.shape) == 2 else values
+        self.array[region.top : region.bottom, region.left : region.right] = values
+        _release(self.array)
 
     def result(self) -> Any:
         return self.array
 
 
-def _opened(array: Any, write: bool = False) -> Any:
-    """``array``, or for a memory-mapped file, a mapping of its own, whose pages leave memory with it."""
-    whole = type(array) is np.memmap and not isinstance(array.base, np.ndarray) and array.flags.c_contiguous
-    if not whole or array.filename is None or array.mode not in ("r", "r+", "w+"):
-        return array
-    if array.nbytes != math.prod(array.shape) * array.dtype.itemsize:
-        return array
-    return np.memmap(array.filename, array.dtype, "r+" if write else "r", array.offset, array.shape)
+def _release(array: Any) -> None:
+    """Let go of the pages of a memory-mapped file that were touched, or they would fill the memory one by one.
+
+    They stay in the file. Not of copy-on-write mappings, whose changes are nowhere else.
+    """
+    pages = getattr(array, "_mmap", None)
+    if isinstance(pages, mmap.mmap) and array.mode in ("r", "r+", "w+") and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)

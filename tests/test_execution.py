@@ -267,6 +267,34 @@ def test_an_out_that_does_not_fit(out: Any, message: str) -> None:
         Fuser(Passing(), "cpu").fuse(photo(90, 130, 3), photo(90, 130, 0), out=out)
 
 
+def test_a_read_only_out_is_refused_and_copies_on_write_are_kept(fuser: Fuser, tmp_path: Path) -> None:
+    array = values(np.uint8, 0, 3)
+    read_only = mapped(tmp_path / "a", array)
+    with pytest.raises(InputError, match="out: is read-only"):
+        fuser.enhance(array, out=read_only)
+    np.testing.assert_array_equal(read_only, array)
+    private = np.memmap(tmp_path / "a", np.uint8, "c", shape=array.shape)
+    private[...] = 255 - array  # in memory only
+    np.testing.assert_array_equal(fuser.enhance(private), fuser.enhance(255 - array))
+    np.testing.assert_array_equal(private, 255 - array)
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "a", np.uint8).reshape(array.shape), array)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the resident pages of a mapping are asked of Linux")
+def test_pages_of_memory_mapped_files_are_let_go(tmp_path: Path) -> None:
+    shape = (2000, 3000)
+    for name in ("in", "out"):
+        np.memmap(tmp_path / name, np.uint8, "w+", shape=shape)[...] = 7
+    image, out = (np.memmap(tmp_path / name, np.uint8, "r+", shape=shape) for name in ("in", "out"))
+    Fuser(Passing(), "cpu").enhance(image, out=out)
+    resident = 0
+    for block in Path("/proc/self/smaps").read_text().split("VmFlags")[:-1]:
+        if str(tmp_path) in block:
+            resident += int(block.split("Rss:")[1].split()[0]) * 1024
+    assert resident < image.nbytes / 2, "of two mappings"
+    assert (out == 7).all()
+
+
 def test_out_for_other_kinds() -> None:
     fuser, image = Fuser(Passing(), "cpu"), photo(30, 40, 3)
     out = np.zeros_like(image)
