@@ -16,11 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from . import execution
 from .errors import InputError
+from .execution import Memory, Progress
 from .files import atomic_path
 from .fuser import Fuser
 from .hub import BUNDLED
-from .pansharpen import Array, Axis, Grid, Model, Window, cast, sharpened, windows
+from .network.plan import Tile
+from .pansharpen import Array, Axis, Fuse, Grid, Model, Window, cast, fuse_with, sharpened, windows
 
 Path_ = str | os.PathLike[str]
 
@@ -37,6 +40,9 @@ def pansharpen_files(
     out: Path_,
     *,
     nodata: float | None = None,
+    tile: Tile = "auto",
+    memory: Memory = None,
+    progress: Progress = None,
     model: Model = BUNDLED,
     device: str = "auto",
     dtype: str = "float32",
@@ -53,7 +59,10 @@ def pansharpen_files(
         nodata: the value of pixels that have none in ``out``. None: the multispectral nodata value, else PAN's if the
             dtype can hold it, else NaN in floating point. A pixel is nodata where PAN is, or where the multispectral
             pixel that it lies in is, or where there is none. No valid pixel gets this value.
-        model: as for ``gifnet.pansharpen``.
+        tile: as for ``gifnet.pansharpen``.
+        memory: likewise.
+        progress: likewise.
+        model: likewise.
         device: likewise.
         dtype: likewise.
 
@@ -69,7 +78,7 @@ def pansharpen_files(
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist")
     with _opened(ms, pan, nodata) as scene:
-        fuser = model if isinstance(model, Fuser) else load(model, device, dtype)
+        fuse = fuse_with(model if isinstance(model, Fuser) else load(model, device, dtype), tile, memory, progress)
         with tempfile.TemporaryFile(dir=out.parent) as file, atomic_path(out) as temporary:
 
             def scratch(shape: tuple[int, int]) -> Array:
@@ -79,7 +88,7 @@ def pansharpen_files(
             try:
                 with rasterio.open(temporary, "w", **scene.profile()) as sink:
                     scene.describe(sink)
-                    for index, window, values in scene.sharpen(fuser, scratch):
+                    for index, window, values in scene.sharpen(fuse, scratch):
                         sink.write(values, index + 1, window=_raster_window(window))
             except rasterio.errors.RasterioError as error:
                 raise InputError(f"{out}: can't be written ({error.__cause__ or error})") from error
@@ -96,11 +105,11 @@ def _reserve(file: Any, size: int, folder: Path) -> None:
         raise InputError(f"{folder}: no room for {size} bytes of intermediate results ({error.strerror})") from error
 
 
-def pansharpen_array(ms: Path_, pan: Path_, fuser: Fuser) -> Array:
+def pansharpen_array(ms: Path_, pan: Path_, fuse: Fuse) -> Array:
     """``pansharpen_files`` into an array (H, W, C) instead of a file."""
     with _opened(ms, pan, None) as scene:
         sharp = np.empty((*scene.pan.shape, scene.ms.count), scene.dtype)
-        for index, window, values in scene.sharpen(fuser):
+        for index, window, values in scene.sharpen(fuse):
             sharp[(*window, index)] = values
         return sharp
 
@@ -299,7 +308,7 @@ class Scene:
             sink.update_tags(index, **{key: value for key, value in tags.items() if key != "AREA_OR_POINT"})
 
     def sharpen(
-        self, fuser: Fuser, scratch: Callable[[tuple[int, int]], Array] | None = None
+        self, fuse: Fuse, scratch: Callable[[tuple[int, int]], Array] | None = None
     ) -> Iterator[tuple[int, Window, Array]]:
         """Band numbers (from 0), windows of PAN's grid, and their sharpened values in the result's dtype.
 
@@ -314,7 +323,7 @@ class Scene:
             both = Both(valid, self.grid.down(pan_valid))
             covered = self.grid.nearest(valid)
             filled = Filled.of(band, valid)
-            for window, values in sharpened(fuser, filled, pan_filled, self.grid, both, scratch):
+            for window, values in sharpened(fuse, filled, pan_filled, self.grid, both, scratch):
                 mask = (covered[window] > 0) & pan_valid[window] & self._inside(window)
                 yield index, window, self._packed(values, mask)
 
@@ -421,11 +430,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     parser.add_argument("--dtype", default="float32", help="float32 (default), float16 or bfloat16, which lose detail")
+    execution.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run ``gifnet pansharpen``; returns the exit status. Raises as ``pansharpen_files``."""
-    pansharpen_files(
-        args.ms, args.pan, args.output, nodata=args.nodata, model=args.model, device=args.device, dtype=args.dtype
-    )
+    named = {name: getattr(args, name) for name in ("nodata", "model", "device", "dtype")}
+    pansharpen_files(args.ms, args.pan, args.output, **named, **execution.chosen(args))
     return 0

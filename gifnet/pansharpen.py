@@ -19,6 +19,7 @@ Everything works on windows: a band may be anything with a ``shape`` (H, W) that
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -27,8 +28,10 @@ from torch import Tensor
 
 from .api import load
 from .errors import InputError
+from .execution import Execution, Memory, Progress, Sink, Source
 from .fuser import Fuser
 from .hub import BUNDLED
+from .network.plan import Tile
 from .network.regions import Region
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -38,6 +41,9 @@ Model: TypeAlias = "str | os.PathLike[str] | Fuser"
 CONTRAST = 80.0  # full scale of what the network sees, in deviations of the band
 NYQUIST_RESPONSE = 0.3
 WINDOW = 512  # pixels a side, of what is worked on at once
+
+
+Fuse: TypeAlias = Callable[[Source, Sink, int, int], None]  # as Fuser.fuse_regions
 
 
 class Plane(Protocol):
@@ -50,7 +56,7 @@ class Plane(Protocol):
     def __getitem__(self, window: Window, /) -> Array: ...
 
 
-class Sink(Protocol):
+class Target(Protocol):
     """What a window can be assigned to."""
 
     def __setitem__(self, window: Window, values: Array, /) -> None: ...
@@ -60,6 +66,9 @@ def pansharpen(
     ms: Any,
     pan: Any,
     *,
+    tile: Tile = "auto",
+    memory: Memory = None,
+    progress: Progress = None,
     model: Model = BUNDLED,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "float32",
@@ -74,6 +83,9 @@ def pansharpen(
             whole. Pixels are areas: both images' outer edges coincide, not the centres of their corner pixels.
             ``ms`` and ``pan`` may both be paths of rasters instead (extra ``[geo]``), placed by their georeferences,
             nodata respected as in ``gifnet.geo.pansharpen_files``.
+        tile: as for ``gifnet.fuse``.
+        memory: likewise, for the network's work.
+        progress: likewise; told anew for every band.
         model: as for ``gifnet.fuse``, or a ``Fuser``, which brings its own device and precision.
         device: as for ``gifnet.fuse``.
         dtype: the precision to compute in; float32, since at the low contrast used here shorter ones lose detail.
@@ -86,34 +98,41 @@ def pansharpen(
         InputError: what is no multispectral or panchromatic image; sizes that don't belong together; NaN.
         ImportError: paths, without rasterio.
     """
-    fuser = model if isinstance(model, Fuser) else load(model, device, dtype)
+    fuse = fuse_with(model if isinstance(model, Fuser) else load(model, device, dtype), tile, memory, progress)
     paths = [isinstance(image, (str, os.PathLike)) for image in (ms, pan)]
     if all(paths):
         from .geo import pansharpen_array
 
-        return pansharpen_array(ms, pan, fuser)
+        return pansharpen_array(ms, pan, fuse)
     if any(paths):
         raise InputError("ms, pan: one is a path, the other is not; give two paths or two arrays")
-    return _pansharpen_tensors(ms, pan, fuser) if isinstance(ms, torch.Tensor) else _pansharpen_arrays(ms, pan, fuser)
+    return _pansharpen_tensors(ms, pan, fuse) if isinstance(ms, torch.Tensor) else _pansharpen_arrays(ms, pan, fuse)
 
 
-def _pansharpen_tensors(ms: torch.Tensor, pan: Any, fuser: Fuser) -> torch.Tensor:
+def fuse_with(fuser: Fuser, tile: Tile, memory: Memory, progress: Progress) -> Fuse:
+    """The model, and how it is to run. Raises InputError for options that are none."""
+    execution = Execution(tile, memory, progress)
+    execution.check()
+    return partial(fuser.fuse_regions, execution=execution)
+
+
+def _pansharpen_tensors(ms: torch.Tensor, pan: Any, fuse: Fuse) -> torch.Tensor:
     if ms.ndim not in (3, 4):
         raise InputError(f"ms: tensor of shape {tuple(ms.shape)}; give (C, H, W) or (B, C, H, W)")
     if not isinstance(pan, torch.Tensor) or pan.shape[:-3] != ms.shape[:-3] or pan.ndim != ms.ndim:
         shape = tuple(pan.shape) if isinstance(pan, torch.Tensor) else type(pan).__name__
         raise InputError(f"ms is a tensor of shape {tuple(ms.shape)} but pan {shape}; give as many dimensions of each")
     if ms.ndim == 4:
-        return torch.stack([_pansharpen_tensors(one, its, fuser) for one, its in zip(ms, pan, strict=True)])
+        return torch.stack([_pansharpen_tensors(one, its, fuse) for one, its in zip(ms, pan, strict=True)])
     bands, grey = (image.detach().cpu().movedim(0, -1) for image in (ms, pan))
     if ms.dtype is torch.bfloat16:  # numpy has none
         bands = bands.float()
     grey = grey.float() if pan.dtype is torch.bfloat16 else grey
-    sharpened = torch.from_numpy(_pansharpen_arrays(bands.numpy(), grey.numpy(), fuser))
+    sharpened = torch.from_numpy(_pansharpen_arrays(bands.numpy(), grey.numpy(), fuse))
     return sharpened.movedim(-1, 0).to(ms.device, ms.dtype)
 
 
-def _pansharpen_arrays(ms: Any, pan: Any, fuser: Fuser) -> Array:
+def _pansharpen_arrays(ms: Any, pan: Any, fuse: Fuse) -> Array:
     bands = check_array(ms, "ms")
     grey = check_array(pan, "pan")
     if grey.shape[2] != 1:
@@ -121,7 +140,7 @@ def _pansharpen_arrays(ms: Any, pan: Any, fuser: Fuser) -> Array:
     grid = Grid.of_shapes(bands.shape[:2], grey.shape[:2])
     sharp = np.empty((*grey.shape[:2], bands.shape[2]), bands.dtype)
     for index in range(bands.shape[2]):
-        for window, values in sharpened(fuser, bands[..., index], grey[..., 0], grid):
+        for window, values in sharpened(fuse, bands[..., index], grey[..., 0], grid):
             sharp[(*window, index)] = cast(values, bands.dtype)
     return sharp[..., 0] if ms.ndim == 2 else sharp
 
@@ -299,7 +318,7 @@ def windows(shape: tuple[int, int], size: int = WINDOW) -> Iterator[Window]:
 
 
 def sharpened(
-    fuser: Fuser,
+    fuse: Fuse,
     band: Plane,
     pan: Plane,
     grid: Grid,
@@ -309,7 +328,7 @@ def sharpened(
     """Sharpen one band, window by window.
 
     Args:
-        fuser: the model.
+        fuse: the model, as ``fuse_with`` gives it.
         band: on the coarse grid, finite everywhere.
         pan: on the fine grid, finite everywhere.
         grid: where they lie.
@@ -328,14 +347,14 @@ def sharpened(
     a = Normalised(resampled, statistics.band_mean, CONTRAST * statistics.band_deviation)
     b = Normalised(pan, statistics.pan_mean, CONTRAST * statistics.pan_deviation)
     fused = np.empty(pan.shape, np.float32) if scratch is None else scratch(pan.shape)
-    _fuse_lazily(fuser, a, b, fused)
+    _fuse_lazily(fuse, a, b, fused)
     smooth = grid.up(grid.down(fused))
     gain = statistics.correlation * CONTRAST * statistics.band_deviation
     for window in windows(pan.shape):
         yield window, resampled[window] + gain * (fused[window] - smooth[window])
 
 
-def _fuse_lazily(fuser: Fuser, a: Plane, b: Plane, out: Sink) -> None:
+def _fuse_lazily(fuse: Fuse, a: Plane, b: Plane, out: Target) -> None:
     """Fuse two planes of float32 in [0, 1] and of one shape, read by the window, into ``out``."""
 
     def source(region: Region) -> Tensor:
@@ -345,7 +364,7 @@ def _fuse_lazily(fuser: Fuser, a: Plane, b: Plane, out: Sink) -> None:
     def sink(region: Region, values: Tensor) -> None:
         out[slice(region.top, region.bottom), slice(region.left, region.right)] = values[0, 0].cpu().numpy()
 
-    fuser.fuse_regions(source, sink, *a.shape)
+    fuse(source, sink, *a.shape)
 
 
 @dataclass(frozen=True)

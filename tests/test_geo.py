@@ -336,7 +336,7 @@ def test_a_full_disk_leaves_nothing(
 
 def test_a_failing_network_leaves_nothing(fuser: Fuser, files: tuple[Path, Path, Path]) -> None:
     class Failing(Fuser):
-        def fuse_regions(self, *_: Any) -> None:
+        def fuse_regions(self, *_: Any, **__: Any) -> None:
             raise RuntimeError("out of memory")
 
     ms, pan, out = files

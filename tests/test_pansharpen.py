@@ -89,10 +89,10 @@ def test_sharpening_does_not_depend_on_the_windows(fuser: Fuser, size: int, monk
     ms, pan = scene(24, 20)
     grid = Grid.of_shapes(ms.shape[:2], pan.shape)
     expected, result = np.empty(pan.shape), np.empty(pan.shape)
-    for window, values in sharpened(fuser, ms[..., 0], pan, grid):
+    for window, values in sharpened(fuser.fuse_regions, ms[..., 0], pan, grid):
         expected[window] = values
     monkeypatch.setattr(import_module("gifnet.pansharpen"), "windows", lambda shape: windows(shape, size))
-    for window, values in sharpened(fuser, ms[..., 0], pan, grid):
+    for window, values in sharpened(fuser.fuse_regions, ms[..., 0], pan, grid):
         result[window] = values
     np.testing.assert_allclose(result, expected, rtol=0, atol=2e-3)  # float32 on a scale of thousands
 
