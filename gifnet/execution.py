@@ -9,19 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from .errors import InputError
 from .memory import free_memory, parse_bytes
 from .network.plan import SMALLEST_TILE, Plan, Tile, check_tile
-from .network.regions import Region
+from .network.regions import Sink, Source
 
 logger = logging.getLogger("gifnet")
 
 Memory: TypeAlias = int | str | None
-Source: TypeAlias = Callable[[Region], Tensor]  # of both planes, (1, 2, h, w)
-Sink: TypeAlias = Callable[[Region, Tensor], None]  # for the fused one, (1, 1, h, w)
 Report: TypeAlias = Callable[[int, int], object]
 Progress: TypeAlias = bool | Report | None
 

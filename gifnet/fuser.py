@@ -12,11 +12,11 @@ from torch import Tensor
 from . import colour
 from .device import choose_device, choose_dtype
 from .errors import InputError
-from .execution import DEFAULT, Execution, InferenceForm, Memory, Progress, Sink, Source
+from .execution import DEFAULT, Execution, InferenceForm, Memory, Progress
 from .image import ImageLike, Picture, read
 from .lazy import ArrayCanvas, LazyPicture
 from .network.plan import Tile
-from .network.regions import Region
+from .network.regions import Region, Sink, Source, plane_jobs
 from .prepare import Align, Resize, Stretch, prepare, prepare_one
 from .stack import argument_names, check_alike, fuse_stack
 
@@ -126,18 +126,8 @@ class Fuser:
 
     def fuse_planes(self, a: Tensor, b: Tensor, execution: Execution = DEFAULT) -> Tensor:
         """Luminance planes (B, 1, H, W), float32 in [0, 1], to the fused one, where ``a`` lies."""
-        fused, whole = torch.empty_like(a), Region(0, a.shape[-2], 0, a.shape[-1])
-
-        def job(index: int) -> tuple[Source, Sink]:
-            def source(region: Region) -> Tensor:
-                return torch.stack([region.of(plane[index], whole).to(self.device) for plane in (a, b)], dim=1)
-
-            def sink(region: Region, values: Tensor) -> None:
-                region.of(fused[index], whole).copy_(values[0])
-
-            return source, sink
-
-        execution.run(self._form, self.device, whole.shape, [job(index) for index in range(len(a))], 3 * a.nbytes)
+        fused = torch.empty_like(a)
+        execution.run(self._form, self.device, (a.shape[-2], a.shape[-1]), plane_jobs(a, b, fused), 3 * a.nbytes)
         return fused
 
     def fuse_regions(self, source: Source, sink: Sink, height: int, width: int, execution: Execution = DEFAULT) -> None:

@@ -28,11 +28,11 @@ from torch import Tensor
 
 from .api import load
 from .errors import InputError
-from .execution import Execution, Memory, Progress, Sink, Source
+from .execution import Execution, Memory, Progress
 from .fuser import Fuser
 from .hub import BUNDLED
 from .network.plan import Tile
-from .network.regions import Region
+from .network.regions import Region, Sink, Source
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Window: TypeAlias = tuple[slice, slice]  # rows, columns

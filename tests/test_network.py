@@ -183,6 +183,17 @@ def test_tiles_give_the_pixels_of_the_whole(small_network: GIFNet, keep: tuple[s
             assert_within(TiledGIFNet(folded, chunk)(a, b, Plan(tile, keep, 0)), whole, 1e-5)
 
 
+@pytest.mark.parametrize("window", [4, 12, 16, 32])
+@pytest.mark.parametrize("keep", [LADDER[0], LADDER[-1]], ids=lambda keep: "+".join(keep) or "nothing")
+@torch.inference_mode()
+def test_tiles_keep_to_the_grid_of_any_window(window: int, keep: tuple[str, ...]) -> None:
+    plain = random_network(3, growth=2, position_hidden=8, window=window)
+    form = plain.inference_form()
+    a, b = torch.rand(2, 1, 1, 150, 213, generator=torch.Generator().manual_seed(12))
+    tile = form.make_plan(150, 213, 10**9, 70).tile
+    assert_within(form(a, b, Plan(tile, keep, 0)), in_one_piece(plain)(a, b), 1e-5)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 20])
 @torch.inference_mode()
 def test_any_number_of_threads_gives_the_same_pixels(small_network: GIFNet, threads: int) -> None:

@@ -5,9 +5,10 @@ What is not kept is computed again where it is needed, with wider halos. Against
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from ..errors import InputError
+from .folded import BLOCK_HALO, DECODE_HALO
 
 TILE = 512  # pixels a side, where memory allows
 SMALLEST_TILE = 64
@@ -15,8 +16,6 @@ SMALLEST_TILE = 64
 SHARED, EMBEDDED, MIXED = "shared", "embedded", "mixed"
 LADDER = ((SHARED, EMBEDDED, MIXED), (EMBEDDED, MIXED), (MIXED,), ())
 MAPS = {SHARED: 1, EMBEDDED: 2, MIXED: 1}  # of as many channels as F
-RECOMPUTED_HALO = 18  # of what is computed again for a tile's decoding
-SHIFTED_HALO = 12
 FIXED_BYTES = 160 << 20  # of a cache-sized part of a tile in work, and of the libraries; measured
 
 
@@ -35,6 +34,24 @@ class Plan:
 
 
 Tile: TypeAlias = Literal["auto"] | int | None
+
+
+class Halos(NamedTuple):
+    """Pixels around a tile that its decoding needs of earlier results, in whole windows."""
+
+    shifted: int  # of the shifted block's result, on its grid
+    cross: int  # of the cross block's, on the plain one
+    embedded: int
+
+    @classmethod
+    def of(cls, window: int) -> "Halos":
+        """For windows of this many pixels a side."""
+        shifted = window // 2
+        while shifted < DECODE_HALO:
+            shifted += window
+        cross = shifted + BLOCK_HALO
+        cross += -cross % window
+        return cls(shifted, cross, cross + BLOCK_HALO)
 
 
 def check_tile(tile: object) -> Tile:
@@ -57,29 +74,30 @@ def make_plan(
     """
     tile = check_tile(tile)
     if tile is None:
-        return Plan(None, LADDER[0], _bytes(height, width, max(height, width), LADDER[0], channels * itemsize))
-    sizes = [TILE, TILE // 2, TILE // 4, SMALLEST_TILE] if tile == "auto" else [tile // window * window]
-    for size in sizes:
+        return Plan(None, LADDER[0], _bytes(height, width, max(height, width), LADDER[0], channels * itemsize, window))
+    sizes = [TILE, TILE // 2, TILE // 4, SMALLEST_TILE] if tile == "auto" else [tile]
+    for size in (size // window * window for size in sizes):
         for keep in LADDER:
-            plan = Plan(size, keep, _bytes(height, width, size, keep, channels * itemsize))
+            plan = Plan(size, keep, _bytes(height, width, size, keep, channels * itemsize, window))
             if plan.bytes <= budget:
                 return plan
     raise InputError(
         f"memory: {width}×{height} pixels take {show_bytes(plan.bytes)} beside the images themselves in tiles of "
         f"{plan.tile}, but only {show_bytes(budget)} may be used; give more memory"
-        + ("" if plan.tile == SMALLEST_TILE else " or smaller tiles")
+        + ("" if size <= SMALLEST_TILE else " or smaller tiles")
     )
 
 
-def _bytes(height: int, width: int, tile: int, keep: tuple[str, ...], pixel: int) -> int:
+def _bytes(height: int, width: int, tile: int, keep: tuple[str, ...], pixel: int, window: int) -> int:
     """About what a plan takes; ``pixel``: bytes of one pixel of F."""
     kept = sum(MAPS[name] for name in keep) * height * width * pixel
 
     def area(halo: int) -> int:
         return min(height, tile + 2 * halo) * min(width, tile + 2 * halo)
 
+    halos = Halos.of(window)
     again = sum(count for name, count in MAPS.items() if name not in keep)
-    return kept + (area(SHIFTED_HALO) + again * area(RECOMPUTED_HALO)) * pixel + FIXED_BYTES
+    return kept + (area(halos.shifted) + again * area(halos.embedded)) * pixel + FIXED_BYTES
 
 
 def show_bytes(count: int) -> str:

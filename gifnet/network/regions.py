@@ -1,9 +1,10 @@
 """Rectangles of an image, and how they are cut for the network's stages."""
 
-from collections.abc import Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .cfgm import PATCH
@@ -11,6 +12,11 @@ from .cfgm import PATCH
 Image = TypeVar("Image", Tensor, "np.ndarray[tuple[int, ...], np.dtype[np.float32]]")
 
 SHORTEST = 16  # pixels; shorter remainders join their neighbour, so that reflections at the border stay inside a tile
+
+
+def shortest_tile(window: int) -> int:
+    """SHORTEST, for windows of this many pixels, which a tile at the border fills up by reflection."""
+    return max(SHORTEST, 2 * window)
 
 
 class Sides(NamedTuple):
@@ -44,13 +50,13 @@ class Region(NamedTuple):
             min(self.right + by, within.right),
         )
 
-    def reaching(self, image: "Region") -> "Region":
+    def reaching(self, image: "Region", shortest: int = SHORTEST) -> "Region":
         """With sides that are nearly the image's own moved there, or the image's padding would be cut."""
         return Region(
-            image.top if self.top - image.top < SHORTEST else self.top,
-            image.bottom if image.bottom - self.bottom < SHORTEST else self.bottom,
-            image.left if self.left - image.left < SHORTEST else self.left,
-            image.right if image.right - self.right < SHORTEST else self.right,
+            image.top if self.top - image.top < shortest else self.top,
+            image.bottom if image.bottom - self.bottom < shortest else self.bottom,
+            image.left if self.left - image.left < shortest else self.left,
+            image.right if image.right - self.right < shortest else self.right,
         )
 
     def sides(self, image: "Region") -> Sides:
@@ -68,26 +74,46 @@ class Region(NamedTuple):
         ]
 
 
+Source: TypeAlias = Callable[[Region], Tensor]  # of both planes' region, (1, 2, h, w), floating point in [0, 1]
+Sink: TypeAlias = Callable[[Region, Tensor], None]  # for the fused plane's, (1, 1, h, w), float32
+
+
+def plane_jobs(a: Tensor, b: Tensor, fused: Tensor) -> list[tuple[Source, Sink]]:
+    """Sources and sinks of planes in memory, (B, 1, H, W) each: one pair of them for each image."""
+    whole = Region(0, a.shape[-2], 0, a.shape[-1])
+
+    def job(index: int) -> tuple[Source, Sink]:
+        def source(region: Region) -> Tensor:
+            return torch.stack([region.of(plane[index], whole) for plane in (a, b)], dim=1)
+
+        def sink(region: Region, values: Tensor) -> None:
+            region.of(fused[index], whole).copy_(values[0])
+
+        return source, sink
+
+    return [job(index) for index in range(len(a))]
+
+
 def padded(height: int, width: int) -> Region:
     """An image of this size whose sides are padded to a multiple of ``PATCH``, as CFGM sees it."""
     return Region(0, height + -height % PATCH, 0, width + -width % PATCH)
 
 
-def cut(region: Region, size: int, shift: int = 0) -> Iterator[Region]:
+def cut(region: Region, size: int, shift: int = 0, shortest: int = SHORTEST) -> Iterator[Region]:
     """Cut ``region`` into tiles of about ``size`` pixels a side.
 
     Cuts lie ``size`` apart from its corner; from a border of the image they begin ``shift`` later, where the shifted
-    window grid does.
+    window grid does. What would be less than ``shortest`` joins its neighbour.
     """
-    for top, bottom in _spans(region.top, region.bottom, size, shift):
-        for left, right in _spans(region.left, region.right, size, shift):
+    for top, bottom in _spans(region.top, region.bottom, size, shift, shortest):
+        for left, right in _spans(region.left, region.right, size, shift, shortest):
             yield Region(top, bottom, left, right)
 
 
-def _spans(start: int, stop: int, size: int, shift: int) -> Iterator[tuple[int, int]]:
+def _spans(start: int, stop: int, size: int, shift: int, shortest: int) -> Iterator[tuple[int, int]]:
     position = start
     end = position + size + (shift if start == 0 else 0)
-    while stop - end >= SHORTEST:
+    while stop - end >= shortest:
         yield position, end
         position, end = end, end + size
     yield position, stop

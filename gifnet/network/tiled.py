@@ -29,17 +29,13 @@ from .folded import (
 )
 from .gifnet import check_planes
 from .parallel import Scratch, Workers
-from .plan import EMBEDDED, LADDER, MIXED, RECOMPUTED_HALO, SHARED, SHIFTED_HALO, Plan, make_plan
-from .regions import Region, cut, padded
+from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, Plan, make_plan
+from .regions import Region, Sink, Source, cut, padded, plane_jobs, shortest_tile
 
-# A region of both planes, (1, 2, H, W) floating point; and where the fused plane's regions, (1, 1, H, W), go.
-Source = Callable[[Region], Tensor]
-Sink = Callable[[Region, Tensor], None]
 Progress = Callable[[int, int], None]  # steps done, and of how many
 
 CHUNKS = {4: 64, 2: 96}  # pixels a side that fit a processor core's caches, by the bytes of a feature's value
 WHOLE = 1 << 30  # more pixels a side than any image has
-CROSS_HALO = 16  # of the cross block's result around a tile: the shifted block's halo, on the window grid
 
 
 class Map:
@@ -73,14 +69,7 @@ class TiledGIFNet(nn.Module):
         check_planes(a, b)
         batch, _, height, width = a.shape
         fused = torch.empty_like(a, dtype=torch.float32)
-        whole = Region(0, height, 0, width)
-        for index, (first, second, result) in enumerate(zip(a, b, fused, strict=True)):
-
-            def source(region: Region, pair: tuple[Tensor, Tensor] = (first, second)) -> Tensor:
-                return torch.stack([region.of(plane, whole) for plane in pair], dim=1)
-
-            def sink(region: Region, values: Tensor, result: Tensor = result) -> None:
-                region.of(result, whole).copy_(values[0])
+        for index, (source, sink) in enumerate(plane_jobs(a, b, fused)):
 
             def step(done: int, steps: int, before: int = index) -> None:
                 if progress:
@@ -91,7 +80,9 @@ class TiledGIFNet(nn.Module):
 
     def make_plan(self, height: int, width: int, budget: int, tile: int | str | None) -> Plan:
         """How to run such an image within ``budget`` bytes; see ``plan.make_plan``."""
-        return make_plan(height, width, self.folded.channels, self.folded.embed.weight.itemsize, budget, tile)
+        folded = self.folded
+        itemsize = folded.embed.weight.itemsize
+        return make_plan(height, width, folded.channels, itemsize, budget, tile, folded.cross.window)
 
     def run(
         self,
@@ -109,7 +100,7 @@ class TiledGIFNet(nn.Module):
         plan = plan or Plan(None, LADDER[0], 0)
         with torch.inference_mode(), Workers(self.folded.embed.weight.device) as workers:
             run = _Run(self.folded, source, height, width, self._chunk(plan), plan.keep, workers)
-            tiles = list(cut(run.image, plan.tile or WHOLE))
+            tiles = list(run.cut(run.image, plan.tile or WHOLE))
             steps = 3 * len(tiles)
             main, other, mixed = Moments(), Moments(), Moments()
             for done, tile in enumerate(tiles, 1):
@@ -134,7 +125,7 @@ class TiledGIFNet(nn.Module):
         if self.chunk:
             return self.chunk
         if weight.device.type == "cpu":
-            return CHUNKS[weight.itemsize]
+            return CHUNKS[weight.itemsize] // self.folded.cross.window * self.folded.cross.window
         return plan.tile or WHOLE  # a GPU takes a tile at once
 
 
@@ -159,6 +150,7 @@ class _Run:
         self.pixels = Region(0, height, 0, width)  # what there is of planes, F and the result
         self.image = padded(height, width)  # and of everything between
         self.padding = (self.image.right - width, self.image.bottom - height)
+        self.shortest, self.halos = shortest_tile(folded.cross.window), Halos.of(folded.cross.window)
         channels = folded.channels
         self.channels = {SHARED: channels, EMBEDDED: 2 * channels, MIXED: channels}
         self.kept = {name: Map(self.image, self.channels[name], self.like) for name in keep}
@@ -177,13 +169,13 @@ class _Run:
         """Pass 3: block 1 and the decoder. The tile's pixels and what they are, (1, 1, H, W)."""
         shared, mixed = self.kept.get(SHARED), self.kept.get(MIXED)
         if mixed is None:
-            mixed = self._map(MIXED, tile.grown(CROSS_HALO, self.image))
-            embedded = self._embedded(tile.grown(RECOMPUTED_HALO, self.image).reaching(self.image))
+            mixed = self._map(MIXED, tile.grown(self.halos.cross, self.image))
+            embedded = self._embedded(tile.grown(self.halos.embedded, self.image).reaching(self.image, self.shortest))
             finish(self._cross(mixed.region, embedded, mixed))
         if shared is None:
             shared = self._map(SHARED, tile.grown(DECODE_SHARED_HALO, self.image))
             finish(self._features(shared.region, shared, None))
-        shifted = self._map(MIXED, tile.grown(SHIFTED_HALO, self.image))
+        shifted = self._map(MIXED, tile.grown(self.halos.shifted, self.image))
         result = Map(tile.grown(0, self.pixels), 1, torch.empty(0, device=self.like.device))
 
         def shift(chunk: Region) -> None:
@@ -196,9 +188,13 @@ class _Run:
             fused = self.folded.decode_stage(features, x, chunk.sides(self.image))
             result.write(chunk.grown(0, self.pixels), fused)
 
-        finish(self.workers.map(shift, cut(shifted.region, self.chunk, self.folded.shifted.shift)))
-        finish(self.workers.map(decode, cut(tile, self.chunk)))
+        finish(self.workers.map(shift, self.cut(shifted.region, self.chunk, self.folded.shifted.shift)))
+        finish(self.workers.map(decode, self.cut(tile, self.chunk)))
         return result.region, result.data
+
+    def cut(self, region: Region, size: int, shift: int = 0) -> Iterator[Region]:
+        """See ``regions.cut``."""
+        return cut(region, size, shift, self.shortest)
 
     def _map(self, name: str, region: Region) -> Map:
         return Map(region, self.channels[name], self.like)
@@ -232,7 +228,7 @@ class _Run:
             main, other = both.chunk(2, dim=1)
             return (Moments.of(main), Moments.of(other)) if measured else None
 
-        return self.workers.map(compute, cut(region, self.chunk))
+        return self.workers.map(compute, self.cut(region, self.chunk))
 
     def _cross(self, region: Region, embedded: Map, mixed: Map | None) -> Iterator[Moments]:
         """The cross block's result on a region, into the map that is given; its moments."""
@@ -244,7 +240,7 @@ class _Run:
                 mixed.write(chunk, x)
             return Moments.of(x)
 
-        return self.workers.map(compute, cut(region, self.chunk))
+        return self.workers.map(compute, self.cut(region, self.chunk))
 
 
 def finish(results: Iterable[object]) -> None:
