@@ -27,6 +27,7 @@ class FusionNetwork(Protocol):
     """What a network must offer."""
 
     def inference_form(self, dtype: torch.dtype) -> InferenceForm: ...
+    def enhancing_form(self, dtype: torch.dtype) -> InferenceForm | None: ...  # None: the same
 
 
 class Fuser:
@@ -47,6 +48,8 @@ class Fuser:
         self.name = name
         self._network = network
         self._form = network.inference_form(self.dtype).to(self.device)
+        enhancing = network.enhancing_form(self.dtype)
+        self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
@@ -172,7 +175,8 @@ class Fuser:
             return source, sink
 
         taken = first.nbytes + (0 if second is first else second.nbytes) + canvas.nbytes
-        execution.run(self._form, self.device, (height, width), [job(index) for index in range(count)], taken)
+        form = self._enhancing_form if second is first else self._form
+        execution.run(form, self.device, (height, width), [job(index) for index in range(count)], taken)
         return canvas.result()
 
 

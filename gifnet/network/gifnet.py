@@ -25,7 +25,7 @@ class GIFNet(nn.Module):
         self.config = config or GIFNetConfig()
         self.encoder = SharedEncoder(self.config.growth)
         self.cfgm = CFGM(self.config)
-        self.decoder = GlobalDecoder(self.config.channels)
+        self.decoder = GlobalDecoder(self.config.channels, self.config.head)
         self.reconstruction = ReconstructionDecoder(self.config.channels)
 
     def forward(self, a: Tensor, b: Tensor, main: Branch | None = None) -> Tensor:
@@ -38,14 +38,22 @@ class GIFNet(nn.Module):
         shared = self.encoder(torch.cat([a, b], dim=1))
         gated = self.cfgm(shared, shared, main or self.config.main)
         fused: Tensor = self.decoder(shared, gated)
-        return fused
+        return fused.clamp(0, 1)
 
-    def inference_form(self, dtype: torch.dtype = torch.float32) -> "TiledGIFNet":
-        """The same network without dead work, folded, in tiles, computing in ``dtype``; shares no memory with this."""
+    def inference_form(self, dtype: torch.dtype = torch.float32, main: Branch | None = None) -> "TiledGIFNet":
+        """The same network without dead work, folded, in tiles, computing in ``dtype``; shares no memory with this.
+
+        ``main`` is as for ``forward``.
+        """
         from .folded import FoldedGIFNet  # both are built on this module, and so can't be imported before it
         from .tiled import TiledGIFNet
 
-        return TiledGIFNet(FoldedGIFNet(self).to_dtype(dtype)).eval().requires_grad_(False)
+        return TiledGIFNet(FoldedGIFNet(self, main).to_dtype(dtype)).eval().requires_grad_(False)
+
+    def enhancing_form(self, dtype: torch.dtype = torch.float32) -> "TiledGIFNet | None":
+        """The form that enhances one image, if its main branch is another."""
+        main = self.config.enhance_main
+        return None if main in (None, self.config.main) else self.inference_form(dtype, main)
 
 
 def check_planes(a: Tensor, b: Tensor) -> None:

@@ -176,6 +176,7 @@ class _Run:
             shared = self._map(SHARED, tile.grown(DECODE_SHARED_HALO, self.image))
             finish(self._features(shared.region, shared, None))
         shifted = self._map(MIXED, tile.grown(self.halos.shifted, self.image))
+        planes = self.source(tile.grown(0, self.pixels)).to(self.like.device)
         result = Map(tile.grown(0, self.pixels), 1, torch.empty(0, device=self.like.device))
 
         def shift(chunk: Region) -> None:
@@ -185,8 +186,9 @@ class _Run:
         def decode(chunk: Region) -> None:
             features = shared.read(chunk.grown(DECODE_SHARED_HALO, self.pixels))
             x = shifted.read(chunk.grown(DECODE_HALO, self.image))
-            fused = self.folded.decode_stage(features, x, chunk.sides(self.image))
-            result.write(chunk.grown(0, self.pixels), fused)
+            pixels = chunk.grown(0, self.pixels)
+            fused = self.folded.decode_stage(features, x, pixels.of(planes, result.region), chunk.sides(self.image))
+            result.write(pixels, fused)
 
         finish(self.workers.map(shift, self.cut(shifted.region, self.chunk, self.folded.shifted.shift)))
         finish(self.workers.map(decode, self.cut(tile, self.chunk)))
