@@ -55,6 +55,7 @@ class LossConfig:
     exposure: float = 1.0  # of ``exposure_loss``
     tone: float = 0.2  # of ``tone_loss`` beside MEF-SSIM, which is blind to brightness
     photography: float = 1.0
+    enhance: float = 1.0  # of the same loss where one image is enhanced
     absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
     structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
     phi: str = "gradient"  # what weighs infrared against visible: ``detail_energy``, or "densenet", the paper's

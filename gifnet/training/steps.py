@@ -164,4 +164,4 @@ def enhance_step(
     """Photographs enhanced as inference does, by the branch that enhances."""
     main = model.config.enhance_main or model.config.main
     fused = run_as_inference(model, batch.x, batch.x, main, decoder_only)
-    return {"enhance": config.photography * photography_loss(fused, batch.target, config)}
+    return {"enhance": config.enhance * config.photography * photography_loss(fused, batch.target, config)}
