@@ -22,7 +22,7 @@ import torch
 
 import gifnet
 from gifnet.metrics import spectral
-from gifnet.pansharpen import Grid, PairStatistics
+from gifnet.pansharpening.arrays import Grid, PairStatistics
 
 EVERYTHING = (slice(None), slice(None))
 

@@ -5,13 +5,13 @@ model behind both. ``fuse_files`` and ``fuse_folders`` work on files, ``pansharp
 ``align`` brings two images into line.
 """
 
-from .alignment import Alignment, align
 from .api import enhance, fuse, load
+from .batch.files import enhance_file, fuse_files
+from .batch.folders import enhance_folder, fuse_folders
 from .errors import AlignmentError, CheckpointError, InputError
-from .filefusion import enhance_file, fuse_files
-from .folders import enhance_folder, fuse_folders
 from .fuser import Fuser
-from .pansharpen import pansharpen
+from .pansharpening.arrays import pansharpen
+from .prepare.alignment import Alignment, align
 
 __version__ = "0.1.0"
 __all__ = [

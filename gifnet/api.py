@@ -7,13 +7,13 @@ from typing import Any, overload
 import torch
 from PIL import Image
 
-from .device import choose_device, choose_dtype
-from .execution import Memory, Progress
+from .checkpoints.hub import BUNDLED, load_model
+from .execution.device import choose_device, choose_dtype
+from .execution.running import Memory, Progress
 from .fuser import Fuser, Kind
-from .hub import BUNDLED, load_model
-from .image import ImageLike
-from .network.plan import Tile
-from .prepare import Align, Resize, Stretch
+from .images.reading import ImageLike
+from .networks.gifnet.plan import Tile
+from .prepare.preparation import Align, Resize, Stretch
 
 _models: dict[tuple[Any, ...], Fuser] = {}
 _loading = threading.Lock()

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import colour
-from .device import choose_device, choose_dtype
 from .errors import InputError
-from .execution import DEFAULT, Execution, InferenceForm, Memory, Progress
-from .image import ImageLike, Picture, read
-from .lazy import ArrayCanvas, LazyPicture
-from .network.plan import Tile
-from .network.regions import Region, Sink, Source, plane_jobs
-from .prepare import Align, Resize, Stretch, prepare, prepare_one
-from .stack import argument_names, check_alike, fuse_stack
+from .execution.device import choose_device, choose_dtype
+from .execution.running import DEFAULT, Execution, InferenceForm, Memory, Progress
+from .images import colour
+from .images.lazy import ArrayCanvas, LazyPicture
+from .images.reading import ImageLike, Picture, read
+from .networks.gifnet.plan import Tile
+from .prepare.preparation import Align, Resize, Stretch, prepare, prepare_one
+from .regions import Region, Sink, Source, plane_jobs
+from .stack.composition import argument_names, check_alike, fuse_stack
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
