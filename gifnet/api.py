@@ -9,11 +9,14 @@ from PIL import Image
 
 from .checkpoints.hub import BUNDLED, load_model
 from .execution.device import choose_device, choose_dtype
-from .execution.running import Memory, Progress
+from .execution.memory import Memory
+from .execution.plan import Tile
+from .execution.progress import Progress
 from .fuser import Fuser, Kind
 from .images.reading import ImageLike
-from .networks.gifnet.plan import Tile
-from .prepare.preparation import Align, Resize, Stretch
+from .prepare.preparation import Align
+from .prepare.resize import Resize
+from .prepare.stretch import Stretch
 
 _models: dict[tuple[Any, ...], Fuser] = {}
 _loading = threading.Lock()

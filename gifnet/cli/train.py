@@ -3,7 +3,12 @@
 import argparse
 from pathlib import Path
 
+import torch
+
+from ..checkpoints.format import file_sha256, load_weights
 from ..errors import InputError
+from ..execution.device import choose_device
+from ..networks.gifnet import GIFNet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,13 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on training; returns the exit status."""
-    import torch
-
-    from ..checkpoints.format import file_sha256, load_weights
-    from ..execution.device import choose_device
-    from ..networks.gifnet import GIFNet
-
-    try:
+    try:  # the extra [train]
         from ..training.data import TrainingData
         from ..training.densenet import load_densenet_phi
         from ..training.losses import detail_energy

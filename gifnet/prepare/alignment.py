@@ -1,4 +1,4 @@
-"""Aligning two images of one scene that were taken by differing sensors; and the subcommand ``gifnet align``.
+"""Aligning two images of one scene that were taken by differing sensors.
 
 Brightness has no common meaning between, say, infrared and visible light, but the orientation of edges has. So each
 image is described by its gradient's orientation, as the complex harmonics ``|g|·e^{2iθ}`` and ``|g|·e^{4iθ}``: even
@@ -9,11 +9,8 @@ search over rotations and scales with Fourier correlation for the shift (Fitch e
 2008), coarse to fine.
 """
 
-import argparse
 import itertools
-import json
 import math
-import sys
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias, get_args
@@ -23,8 +20,8 @@ import torch
 from torch import Tensor
 
 from ..errors import AlignmentError, InputError
-from ..files.reading import check_output, write_file
-from ..images.reading import ImageLike, Picture, read, read_for_writing
+from ..images.picture import Picture
+from ..images.reading import ImageLike, read
 
 Motion: TypeAlias = Literal["translation", "similarity", "affine", "homography"]
 MOTIONS: tuple[Motion, ...] = get_args(Motion)
@@ -538,33 +535,3 @@ def _opencv() -> Any:
     except ImportError as error:
         raise ImportError("aligning needs OpenCV: pip install 'gifnet[align]'") from error
     return cv2
-
-
-# --- the command line -------------------------------------------------------------------------------
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``gifnet align``."""
-    parser.add_argument("a", metavar="A", help="the image to align to")
-    parser.add_argument("b", metavar="B", help="the image to align")
-    parser.add_argument("-o", "--output", metavar="B_ALIGNED", help="B warped onto A's grid; its suffix is the format")
-    parser.add_argument("--motion", choices=MOTIONS, default="affine", help="what may lie between them (affine)")
-    parser.add_argument(
-        "--crop", action="store_true", help="crop B_ALIGNED to the overlap; otherwise what B does not show is 0"
-    )
-    parser.add_argument("--json", action="store_true", help="print matrix, confidence and overlap as JSON")
-    parser.add_argument("--page", type=int, metavar="N", help="of files that hold several images, this one (0: first)")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Align, write the warped image and print the estimate. Returns 0; raises as ``align`` does."""
-    if args.output:
-        check_output(args.output)  # before the work, not after it
-    a, b = (read_for_writing(path, args.page) for path in (args.a, args.b))
-    found = align_pictures(a, b, args.motion)
-    if args.output:
-        warped = found.warp_picture(b)
-        warped = warped.cropped(found.overlap) if args.crop else warped
-        write_file(warped.pack(warped.pixels, warped.alpha), args.output)
-    sys.stdout.write((json.dumps(found.as_dict()) if args.json else found.summary()) + "\n")
-    return 0

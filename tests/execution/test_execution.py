@@ -18,9 +18,10 @@ import gifnet
 from gifnet import Fuser, InputError
 from gifnet.execution import memory
 from gifnet.execution.memory import free_memory, parse_bytes
+from gifnet.execution.plan import Plan
 from gifnet.images import lazy
 from gifnet.networks.gifnet import GIFNet
-from gifnet.networks.gifnet.plan import Plan, make_plan
+from gifnet.networks.gifnet.plan import make_plan
 
 CPU = torch.device("cpu")
 
