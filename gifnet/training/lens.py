@@ -104,7 +104,7 @@ class Lens:
         height, width = self.shape
         padded = F.pad(planes[None], (margin,) * 4, mode="reflect")[0]
         padded = F.pad(padded, (0, size - padded.shape[-1], 0, size - padded.shape[-2]))
-        filtered = torch.fft.irfft2(torch.fft.rfft2(padded) * transfers, s=(size, size))
+        filtered: Tensor = torch.fft.irfft2(torch.fft.rfft2(padded) * transfers, s=(size, size))
         return filtered[:, margin : margin + height, margin : margin + width]
 
     @property

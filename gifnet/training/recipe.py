@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..network.config import BRANCHES, HEADS
+from ..networks.gifnet.config import BRANCHES, HEADS
 from .data import DataConfig
 from .defocus import DefocusConfig
 from .degradation import DegradationConfig

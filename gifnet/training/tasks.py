@@ -121,8 +121,9 @@ class TaskData:
         draws = (np.arange(self.config.batch) + rng.random()) / self.config.batch
         tasks = np.searchsorted(np.cumsum(self.tasks.shares), draws, side="right").clip(max=EXPOSURE)
         make = (self._modal, self._focus, self._sharp, self._exposure)
-        a, b, target = zip(*(make[task](rng) for task in tasks), strict=True)
-        return TaskBatch(*(torch.stack(planes)[:, None] for planes in (a, b, target)), torch.from_numpy(tasks))
+        crops = [make[task](rng) for task in tasks]
+        a, b, target = (torch.stack(planes)[:, None] for planes in zip(*crops, strict=True))
+        return TaskBatch(a, b, target, torch.from_numpy(tasks))
 
     def _photo(self, rng: np.random.Generator) -> Tensor:
         """A crop of a photograph, the most detailed of a few, for skies teach little."""
