@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import InputError
 from .execution.device import choose_device, choose_dtype
@@ -20,7 +20,6 @@ from .images import colour
 from .images.lazy import ArrayCanvas, LazyPicture
 from .images.picture import Picture, check_alike
 from .images.reading import ImageLike, read
-from .networks.gifnet import GIFNet
 from .networks.registry import SelfContained, enhancing_form, inference_form
 from .prepare.preparation import Align, prepare, prepare_one
 from .prepare.resize import Resize
@@ -39,7 +38,7 @@ class Fuser:
 
     def __init__(
         self,
-        network: GIFNet | SelfContained,
+        network: nn.Module | SelfContained,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         name: str = "",

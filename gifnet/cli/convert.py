@@ -3,12 +3,12 @@
 import argparse
 
 from ..checkpoints.format import save_weights
-from ..networks.gifnet.official import convert_official
+from ..checkpoints.official import convert_official
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The arguments of ``gifnet convert``."""
-    command.add_argument("official", metavar="OFFICIAL", help="the released .pth file")
+    command.add_argument("official", metavar="OFFICIAL", help="a file that a network's authors released")
     command.add_argument("out", metavar="OUT.safetensors", type=_safetensors_path)
 
 
