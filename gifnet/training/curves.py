@@ -3,11 +3,13 @@
 import csv
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..errors import CheckpointError
 from ..files.atomic import atomic_path
 
 Row = dict[str, float]  # by column; the first column is "iteration"
@@ -22,11 +24,26 @@ def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def read_rows(path: Path, before: int) -> list[Row]:
-    """The rows of iterations before this one, exactly as they were written; none where there is no file."""
+    """The rows of iterations before this one, exactly as they were written; none where there is no file.
+
+    Raises CheckpointError, naming the file, where it is damaged.
+    """
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.reader(file, strict=True)
+            names = next(reader, [])
+            read = [[float(value) for value in row] for row in reader]
+        if names[:1] != ["iteration"] or any(len(row) != len(names) for row in read):
+            raise ValueError("not a table whose first column is iteration")
+        if any(later[0] <= row[0] for row, later in pairwise(read)) or any(row[0] != int(row[0]) for row in read):
+            raise ValueError("its iterations don't rise")
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
+        raise CheckpointError(
+            f"{path}: damaged ({error}); move it away to go on without the rows it holds"
+        ) from error
+    rows = [dict(zip(names, row, strict=True)) for row in read]
     return [{**row, "iteration": int(row["iteration"])} for row in rows if row["iteration"] < before]
 
 

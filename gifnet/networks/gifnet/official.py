@@ -90,4 +90,4 @@ def convert(state: Mapping[str, Tensor], file: str) -> GIFNet:
     return model.eval()
 
 
-CONVERTER = Converter("GIFNet's, the paper's released .pth file, with getSharedFeatures.…", recognises, convert)
+CONVERTER = Converter("the paper's released .pth file of GIFNet, with tensors named getSharedFeatures.…", recognises, convert)

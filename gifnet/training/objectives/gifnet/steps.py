@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..networks.gifnet import Branch, GIFNet
-from .losses import LossConfig, Phi, detail_energy, exposure_loss, multi_modal_loss, photography_loss, public_loss
-from .tasks import EXPOSURE, MODAL, EnhanceBatch, TaskBatch
+from ....networks.gifnet import Branch, GIFNet
+from ...losses import LossConfig, Phi, detail_energy, exposure_loss, multi_modal_loss, photography_loss, public_loss
+from ...tasks import EXPOSURE, MODAL, EnhanceBatch, TaskBatch
 
 
 class Planes(NamedTuple):
