@@ -28,9 +28,11 @@ def shared_file(relative: str) -> Path:
 @pytest.fixture(scope="session")
 def official() -> GIFNet:
     """The paper's released network, converted."""
-    from gifnet.networks.gifnet.official import convert_official
+    from gifnet.checkpoints.official import convert_official
 
-    return convert_official(shared_file("reference/gifnet_official.pth")).eval()
+    network = convert_official(shared_file("reference/gifnet_official.pth"))
+    assert isinstance(network, GIFNet)
+    return network
 
 
 class Mean(torch.nn.Module):

@@ -65,7 +65,9 @@ def describe(model: nn.Module) -> dict[str, Any]:
     architecture = architecture_of(model)
     if architecture is None or type(model) is not architecture.network:
         plain = ", ".join(known.network.__name__ for known in registered().values())
-        raise TypeError(f"weights are saved from a network in its plain form ({plain}), not from {type(model).__name__}")
+        raise TypeError(
+            f"weights are saved from a network in its plain form ({plain}), not from {type(model).__name__}"
+        )
     config: Any = model.config
     return _description(architecture, config)
 
@@ -265,7 +267,9 @@ def _parse_config(path: Path, stored: dict[str, Any], notes: dict[str, str]) -> 
     added: frozenset[str] = getattr(config_class, "ADDED", frozenset())
     for problem, wrong in (("unknown", values.keys() - known), ("missing", known - values.keys() - added)):
         if wrong:
-            raise CheckpointError(f"{path}: {problem} configuration field {_listed(wrong)}; {name} has {_listed(known)}")
+            raise CheckpointError(
+                f"{path}: {problem} configuration field {_listed(wrong)}; {name} has {_listed(known)}"
+            )
     try:
         config = config_class(**values)
     except (ValueError, TypeError) as error:

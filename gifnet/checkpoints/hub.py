@@ -40,8 +40,9 @@ def load_model(name_or_path: str | os.PathLike[str], sha256: str | None = None) 
 def resolve(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> ResolvedWeights:
     """Find weights by name, and fetch them where need be.
 
-    ``"gifnet"``, and the name of any other network with bundled weights, is its bundled file. What exists as a file, looks like a path (ends in .safetensors, begins with a
-    dot, ``~`` or the root) or is a path object is a file. ``"org/name[@revision]"`` is a Hub repository with
+    ``"gifnet"``, and the name of any other network with bundled weights, is its bundled file. What exists as a file,
+    looks like a path (ends in .safetensors, begins with a dot, ``~`` or the root) or is a path object is a file.
+    ``"org/name[@revision]"`` is a Hub repository with
     ``model.safetensors`` and usually ``config.json``; huggingface_hub fetches and caches it, and goes by HF_HOME,
     HF_HUB_OFFLINE, HF_ENDPOINT and the stored login. ``sha256`` is the hash that the safetensors file must have.
 

@@ -57,9 +57,7 @@ def run(args: argparse.Namespace) -> int:
         recipe_file=args.recipe,
         settings=[*args.set, *([f"losses.phi={args.phi}"] if args.phi else [])],
         init=args.init,
-        held_out=HeldOut(
-            tuple(args.validate) if args.validate else None, args.validate_photos, args.validate_every
-        ),
+        held_out=HeldOut(tuple(args.validate) if args.validate else None, args.validate_photos, args.validate_every),
         device=args.device,
     )
     if stopped is None:

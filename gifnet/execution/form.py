@@ -40,7 +40,7 @@ class InferenceForm(Protocol):
         """The same on a device."""
 
     def make_plan(self, height: int, width: int, budget: int, tile: Tile) -> Plan:
-        """How to run an image within ``budget`` bytes; InputError for a ``tile`` that is none, and too small a budget."""
+        """How to run an image in ``budget`` bytes; InputError for a ``tile`` that is none, and too small a budget."""
 
     def run(
         self,

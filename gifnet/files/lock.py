@@ -1,5 +1,6 @@
 """A folder that one process at a time works in."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -22,11 +23,16 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # some network file systems
+
+
 @contextmanager
 def locked(path: Path, work: str) -> Iterator[None]:
     """Hold the file ``path``, which names this process, while the block runs; then it is removed.
 
     The system lets go of it when the process ends, however that comes about: the file of a dead process is taken over.
+    Where a file system has no locks, there is none.
+
     Raises InputError, naming the file, where another process (or another thread) holds it; ``work`` is what it does.
     """
     file = _hold(path, work)
@@ -47,6 +53,8 @@ def _hold(path: Path, work: str) -> int:
         try:
             _try_lock(file)
         except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return file
             os.lseek(file, 0, os.SEEK_SET)
             owner = os.read(file, 20)
             os.close(file)

@@ -1,7 +1,7 @@
 """The registry of networks: all that the rest of the package knows of them.
 
-A network is a folder that ends in a call of ``register``, and a line in ``networks/__init__.py`` that imports it. A
-network of another package is registered in the same way, by ``gifnet.networks.register``, before its weights are loaded.
+A network is a folder that ends in a call of ``register``, and a line in ``networks/__init__.py`` that imports it. One
+of another package is registered in the same way, by ``gifnet.networks.register``, before its weights are loaded.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,8 +20,9 @@ Role = Literal["infrared", "visible"]
 class Converter:
     """How a checkpoint that the network's authors released becomes a network.
 
-    ``recognises``: whether a state dict, by its names, is meant to be theirs. ``convert``: the network in its plain form,
-    in float32, of such a state dict and the file's name for messages; CheckpointError where it is not quite theirs.
+    ``recognises``: whether a state dict, by its names, is meant to be theirs. ``convert``: the network in its plain
+    form, in float32, of such a state dict and the file's name for messages; CheckpointError where it is not quite
+    theirs.
     """
 
     expected: str  # for messages: what the file is and what it holds
@@ -44,7 +45,9 @@ class Architecture:
     network: type[nn.Module]
     inference_form: Callable[[Any, torch.dtype], InferenceForm]  # of a plain network, in the precision to compute in
     enhancing_form: Callable[[Any, torch.dtype], InferenceForm | None] = lambda network, dtype: None  # None: the same
-    first: Role = "infrared"  # what it takes as ``a`` of an infrared-visible pair; users give the infrared first, always
+    first: Role = (
+        "infrared"  # what it takes as ``a`` of an infrared-visible pair; users give the infrared first, always
+    )
     converter: Converter | None = None
     objective: str | None = None  # what it learns by: "module:class" of a ``training.objective.Objective``
     weights: str | None = None  # the file that its name loads: in the folder of bundled weights, or of any path
@@ -84,7 +87,7 @@ def architecture_of(network: object) -> Architecture | None:
 
 
 def inference_form(network: nn.Module | SelfContained, dtype: torch.dtype) -> InferenceForm:
-    """The form in which a network runs, computing in ``dtype``; of an infrared-visible pair it takes the infrared first.
+    """The form in which a network runs, computing in ``dtype``; it takes the infrared image of a pair first.
 
     Raises TypeError for what is neither registered nor ``SelfContained``.
     """

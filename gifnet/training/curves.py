@@ -1,6 +1,7 @@
 """A run's curves: rows of numbers as CSV, and drawn."""
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -31,18 +32,17 @@ def read_rows(path: Path, before: int) -> list[Row]:
     if not path.exists():
         return []
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.reader(file, strict=True)
-            names = next(reader, [])
-            read = [[float(value) for value in row] for row in reader]
+        text = path.read_bytes().decode("utf-8")
+        if not text.endswith("\n"):
+            raise ValueError("it ends within a row")
+        names, *cells = csv.reader(io.StringIO(text, newline=""), strict=True)
+        read = [[float(value) for value in row] for row in cells]
         if names[:1] != ["iteration"] or any(len(row) != len(names) for row in read):
             raise ValueError("not a table whose first column is iteration")
         if any(later[0] <= row[0] for row, later in pairwise(read)) or any(row[0] != int(row[0]) for row in read):
             raise ValueError("its iterations don't rise")
     except (OSError, ValueError, OverflowError, csv.Error) as error:
-        raise CheckpointError(
-            f"{path}: damaged ({error}); move it away to go on without the rows it holds"
-        ) from error
+        raise CheckpointError(f"{path}: damaged ({error}); move it away to go on without the rows it holds") from error
     rows = [dict(zip(names, row, strict=True)) for row in read]
     return [{**row, "iteration": int(row["iteration"])} for row in rows if row["iteration"] < before]
 

@@ -1,7 +1,7 @@
 """Training batches: random luminance crops of aligned infrared-visible pairs and of photographs.
 
-All images are held in memory, in 8 bits a pixel, or in 16 where their files are deeper. The batch of iteration ``i`` is a function of the seed and ``i`` alone,
-so a resumed run sees what an unbroken one would have seen.
+All images are held in memory, in 8 bits a pixel, or in 16 where their files are deeper. The batch of iteration ``i`` is
+a function of the seed and ``i`` alone, so a resumed run sees what an unbroken one would have seen.
 """
 
 from collections.abc import Iterator

@@ -31,8 +31,8 @@ class Sources:
 class Objective(ABC, Generic[Batch]):
     """A network's objective: its batches, steps, losses and optimisers. ``Trainer`` does everything else.
 
-    ``start`` fills ``optimisers`` and ``learned``; what is in them is saved with a run and resumed bit for bit. All else
-    must follow from the recipe and the iteration: random numbers are drawn from generators made of both.
+    ``start`` fills ``optimisers`` and ``learned``; what is in them is saved with a run, and resumed bit for bit. All
+    else must follow from the recipe and the iteration: random numbers are drawn from generators made of both.
     """
 
     recipe_type: ClassVar[type[Recipe]] = Recipe  # with the objective's own settings

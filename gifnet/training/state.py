@@ -41,9 +41,10 @@ def write_state(path: Path, state: State) -> None:
 
 
 def read_state(path: Path, recipe: Recipe, network: str, device: torch.device) -> State:
-    """Read a state of this recipe and network. Raises CheckpointError, naming the file, for any other and a damaged one.
+    """Read a state of this recipe and network.
 
-    Settings that the file lacks, for they did not exist when it was written, have their defaults.
+    Settings that the file lacks, for they did not exist when it was written, have their defaults. Raises
+    CheckpointError, naming the file, for a state of anything else, and a damaged one.
     """
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
@@ -60,9 +61,7 @@ def read_state(path: Path, recipe: Recipe, network: str, device: torch.device) -
     if found != recipe:
         raise CheckpointError(f"{path}: of another recipe; give the same options to resume it, or another folder")
     if metadata.get("network", network) != network:
-        raise CheckpointError(
-            f"{path}: of the network {metadata['network']!r}, not {network!r}; give another folder"
-        )
+        raise CheckpointError(f"{path}: of the network {metadata['network']!r}, not {network!r}; give another folder")
     parts = {
         part: {name.removeprefix(f"{part}/"): value for name, value in tensors.items() if name.startswith(f"{part}/")}
         for part in PARTS

@@ -134,8 +134,9 @@ class Trainer:
         """Write the run's folder; each file appears whole or not at all.
 
         ``last.safetensors`` (averaged weights, to use), ``curves.csv``, ``validation.csv``, at most every minute
-        ``curves.png``, and last, so that what it resumes from is there, ``state.safetensors``. Raises InputError, naming
-        the file, where one can't be written: the disk may be full.
+        ``curves.png``, and last, so that what it resumes from is there, ``state.safetensors``.
+
+        Raises InputError, naming the file, where one can't be written: the disk may be full.
         """
         self._save_weights(self.averaged(), "last.safetensors", self.notes())
         with self._writing("curves.csv") as path:
@@ -188,6 +189,11 @@ class Trainer:
         self.iteration = state.iteration
         # The curves are written before the state: the file may have rows of iterations that now are done again.
         self.curves = self._read_rows("curves.csv", self.iteration, self.columns)
+        if self.curves and self.curves[-1]["iteration"] != self.iteration - 1:
+            raise CheckpointError(
+                f"{self.folder / 'curves.csv'}: damaged (it ends before iteration {self.iteration}, where the state is); "
+                "move it away to go on without the rows it holds"
+            )
         if self.validation is not None:
             columns = ("iteration", *self.validation.names)
             self.validations = self._read_rows("validation.csv", self.iteration + 1, columns)

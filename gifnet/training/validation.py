@@ -84,7 +84,7 @@ def focus_pair(sharp: Tensor, index: int) -> tuple[Tensor, Tensor]:
 
 
 def _middle(paths: list[Path]) -> list[Tensor]:
-    """The middle of the files' luminance, at most ``SIDE`` pixels a side, (1, H, W) uint8, rounded where it is deeper."""
+    """The middle of the files' luminance, at most ``SIDE`` pixels a side, (1, H, W), rounded to uint8."""
     loaded = load_luminance(paths)
     planes = np.rint(loaded.full / (loaded.white / 255)).astype(np.uint8)
     height, width = planes.shape[1:]

@@ -61,8 +61,8 @@ def recognises(state: Mapping[str, Tensor]) -> bool:
 def convert(state: Mapping[str, Tensor], file: str) -> GIFNet:
     """The paper's state dict as a GIFNet with DP as main branch, in float32, on the CPU, in evaluation mode.
 
-    Raises CheckpointError, naming the ``file``, for names that are missing or unknown, shapes or dtypes that differ, and
-    values that are not finite.
+    Raises CheckpointError, naming the ``file``, for names that are missing or unknown, shapes or dtypes that differ,
+    and values that are not finite.
     """
     official = dict(state)
     with torch.random.fork_rng(devices=[]):  # initial values are drawn, and thrown away
@@ -90,4 +90,6 @@ def convert(state: Mapping[str, Tensor], file: str) -> GIFNet:
     return model.eval()
 
 
-CONVERTER = Converter("the paper's released .pth file of GIFNet, with tensors named getSharedFeatures.…", recognises, convert)
+CONVERTER = Converter(
+    "the paper's released .pth file of GIFNet, with tensors named getSharedFeatures.…", recognises, convert
+)

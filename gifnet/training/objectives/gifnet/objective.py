@@ -58,9 +58,7 @@ class GIFNetObjective(Objective[Any]):
         )
         objective: GIFNetObjective
         if recipe.steps == "tasks":
-            tasks = TaskData(
-                images, sources.exposures, recipe.tasks, recipe.lens, recipe.defocus, recipe.degradation
-            )
+            tasks = TaskData(images, sources.exposures, recipe.tasks, recipe.lens, recipe.defocus, recipe.degradation)
             objective = TaskObjective(recipe, tasks, device, phi)
         else:
             objective = PaperObjective(recipe, images, device, phi)
@@ -106,7 +104,7 @@ class GIFNetObjective(Objective[Any]):
 
 
 class PaperObjective(GIFNetObjective):
-    """The paper's: an MM step, then a DP step; or, with ``train_only``, one step of the network as inference runs it."""
+    """The paper's: an MM step, then a DP step; or, with ``train_only``, one of the network as inference runs it."""
 
     def __init__(
         self, recipe: GIFNetRecipe, data: TrainingData, device: torch.device, phi: Phi = detail_energy
