@@ -103,7 +103,7 @@ def load_luminance(paths: list[Path]) -> Pyramid:
 def _levels(plane: np.ndarray, deep: bool) -> np.ndarray:
     """A plane of [0, 1] in the levels of 16 bits, if it is ``deep``, or of 8."""
     kind = np.uint16 if deep else np.uint8
-    return np.rint(plane * np.iinfo(kind).max).astype(kind)
+    return np.asarray(np.rint(plane * np.iinfo(kind).max), dtype=kind)
 
 
 def _half(plane: np.ndarray) -> np.ndarray:

@@ -191,8 +191,8 @@ class Trainer:
         self.curves = self._read_rows("curves.csv", self.iteration, self.columns)
         if self.curves and self.curves[-1]["iteration"] != self.iteration - 1:
             raise CheckpointError(
-                f"{self.folder / 'curves.csv'}: damaged (it ends before iteration {self.iteration}, where the state is); "
-                "move it away to go on without the rows it holds"
+                f"{self.folder / 'curves.csv'}: damaged (it ends before iteration {self.iteration}, where the state "
+                "is); move it away to go on without the rows it holds"
             )
         if self.validation is not None:
             columns = ("iteration", *self.validation.names)
