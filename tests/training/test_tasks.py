@@ -127,7 +127,6 @@ def test_every_task_s_loss_is_finite_and_falls(folders: Path) -> None:
     assert isinstance(enhance, EnhanceBatch)
     for name in ("modal", "focus", "exposure", "enhance"):
         model = GIFNet(replace(SMALL)).train()
-        optimiser = torch.optim.Adam(model.parameters(), lr=3e-4)
 
         def loss(name: str = name, model: GIFNet = model) -> torch.Tensor:
             losses = enhance_step(model, enhance, config) if name == "enhance" else task_step(model, batch, config)
@@ -136,7 +135,11 @@ def test_every_task_s_loss_is_finite_and_falls(folders: Path) -> None:
         before = loss()
         assert math.isfinite(before.item()), name
         before.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        moved = [parameter for parameter in model.parameters() if parameter.grad is not None]
+        steepness = sum(float(parameter.grad.square().sum()) for parameter in moved)  # type: ignore[union-attr]
+        with torch.no_grad():  # to a tenth less, if the loss were linear
+            for parameter in moved:
+                parameter -= 0.1 * before.item() / steepness * parameter.grad  # type: ignore[operator]
         assert loss().item() < before.item(), name
 
 
