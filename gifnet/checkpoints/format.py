@@ -66,7 +66,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
     if architecture is None or type(model) is not architecture.network:
         plain = ", ".join(known.network.__name__ for known in registered().values())
         raise TypeError(
-            f"weights are saved from a network in its plain form ({plain}), not from {type(model).__name__}"
+            f"weights are saved from a network in its plain form ({plain}), not from a {type(model).__name__}"
         )
     config: Any = model.config
     return _description(architecture, config)

@@ -188,7 +188,7 @@ def test_unknown_and_taken_names(weights: Path, toy: Architecture) -> None:
         load_weights(weights)
     with pytest.raises(TypeError, match="Toy is no registered network"):
         Fuser(Toy(ToyConfig()), "cpu")
-    with pytest.raises(TypeError, match=r"plain form \(GIFNet\), not from Toy"):
+    with pytest.raises(TypeError, match=r"plain form \(GIFNet\), not from a Toy"):
         describe(Toy(ToyConfig()))
     register(TOY)
 
@@ -199,7 +199,7 @@ def test_a_subclass_is_run_but_not_saved(toy: Architecture) -> None:
 
     network = Other(ToyConfig())
     assert isinstance(inference_form(network, torch.float32), LocalForm)
-    with pytest.raises(TypeError, match="not from Other"):
+    with pytest.raises(TypeError, match="not from a Other"):
         describe(network)
 
 

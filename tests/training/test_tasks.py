@@ -137,9 +137,9 @@ def test_every_task_s_loss_is_finite_and_falls(folders: Path) -> None:
         before.backward()  # type: ignore[no-untyped-call]
         moved = [parameter for parameter in model.parameters() if parameter.grad is not None]
         steepness = sum(float(parameter.grad.square().sum()) for parameter in moved)  # type: ignore[union-attr]
-        with torch.no_grad():  # to a tenth less, if the loss were linear
+        with torch.no_grad():  # so little that the loss is all but linear: to 0.998 of it
             for parameter in moved:
-                parameter -= 0.1 * before.item() / steepness * parameter.grad  # type: ignore[operator]
+                parameter -= 0.002 * before.item() / steepness * parameter.grad  # type: ignore[operator]
         assert loss().item() < before.item(), name
 
 
