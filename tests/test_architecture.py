@@ -160,6 +160,13 @@ def test_reading_an_image_imports_no_network() -> None:
     assert [name for name in loaded if name.startswith(("gifnet.networks", "gifnet.execution"))] == []
 
 
+def test_a_network_is_known_to_its_own_folders_and_the_registry_only() -> None:
+    found = [one for one in imports(PACKAGE) if one.imported.startswith("networks.gifnet")]
+    assert found
+    own = ("networks.gifnet", "training.objectives.gifnet")
+    assert {one.importer for one in found if not one.importer.startswith(own)} == {"networks"}
+
+
 def test_every_package_is_shipped() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     listed = re.search(r"^packages = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)

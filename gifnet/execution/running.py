@@ -27,7 +27,7 @@ class Execution:
     progress: Progress = None
 
     def check(self) -> None:
-        """Raise InputError for options that are none."""
+        """Raise InputError for values that these options can't have."""
         check_tile(self.tile)
         if self.memory is not None:
             parse_bytes(self.memory)
@@ -40,11 +40,12 @@ class Execution:
         device: torch.device,
         size: tuple[int, int],
         pairs: list[tuple[Source, Sink]],
-        taken: int,
+        image_bytes: int,
     ) -> None:
         """Run pairs of a source and a sink, all of one size (height, width).
 
-        ``taken`` bytes of an explicit ``memory`` are the images'. Raises InputError where memory is too little.
+        ``image_bytes``: what the images take, which an explicit ``memory`` includes. Raises InputError where memory is
+        too little.
         """
         with reporter(self.progress) as report:
             for index, (source, sink) in enumerate(pairs):
@@ -52,7 +53,7 @@ class Execution:
                 def step(done: int, steps: int, before: int = index) -> None:
                     report(before * steps + done, len(pairs) * steps)
 
-                self._run_one(form, device, size, source, sink, step, taken)
+                self._run_one(form, device, size, source, sink, step, image_bytes)
 
     def _run_one(
         self,
@@ -62,12 +63,14 @@ class Execution:
         source: Source,
         sink: Sink,
         step: Callable[[int, int], None],
-        taken: int,
+        image_bytes: int,
     ) -> None:
         if self.memory is None:
             budget = int(free_memory(device) * FREE_SHARE)
         else:
-            budget = parse_bytes(self.memory) - taken * (device.type == "cpu")
+            budget = parse_bytes(self.memory)
+            if device.type == "cpu":  # a GPU's memory holds none of the images
+                budget -= image_bytes
         plan = form.make_plan(*size, budget, self.tile)
         for attempt in range(ATTEMPTS):
             logger.debug("%d×%d pixels on %s: %s", size[1], size[0], device, plan)
@@ -85,7 +88,7 @@ class Execution:
         raise AssertionError("unreachable")
 
     def _lesser(self, form: InferenceForm, size: tuple[int, int], plan: Plan) -> Plan | None:
-        """A plan that takes half as much, if there is one; of one piece, which can't, one in tiles."""
+        """A plan that takes half as much memory, in tiles even if this one is in one piece; None: there is none."""
         try:
             return form.make_plan(*size, plan.bytes // 2, "auto" if self.tile is None else self.tile)
         except InputError:

@@ -1,1 +1,1 @@
-"""Training GIFNet as the paper does: data, the two alternating steps, their losses, and the loop. Extra ``[train]``."""
+"""Training: a loop for any network, data and losses, and an objective for each network. Needs the extra ``[train]``."""

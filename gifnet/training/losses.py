@@ -1,4 +1,4 @@
-"""The losses of both steps (Cheng et al., CVPR 2025)."""
+"""Losses: those of the paper (Cheng et al., CVPR 2025), and gifnet's own of other tasks."""
 
 import functools
 from collections.abc import Callable

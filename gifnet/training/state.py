@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -40,14 +39,14 @@ def write_state(path: Path, state: State) -> None:
         save_file({name: value.detach().clone().contiguous() for name, value in tensors.items()}, temporary, metadata)
 
 
-def read_state(path: Path, recipe: Recipe, network: str, device: torch.device) -> State:
+def read_state(path: Path, recipe: Recipe, network: str) -> State:
     """Read a state of this recipe and network.
 
     Settings that the file lacks, for they did not exist when it was written, have their defaults. Raises
     CheckpointError, naming the file, for a state of anything else, and a damaged one.
     """
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
         iteration = int(metadata["iteration"])

@@ -178,7 +178,7 @@ class Trainer:
         path = self.folder / "state.safetensors"
         if not path.exists():
             return False
-        state = read_state(path, self.recipe, self.network, self.objective.device)
+        state = read_state(path, self.recipe, self.network)
         try:
             self.model.load_state_dict(state.tensors["model"])
             for name, value in self.average.items():

@@ -267,7 +267,7 @@ def test_moments_merge_to_those_of_all_values() -> None:
     values = torch.randn(3, 40, 30, generator=torch.Generator().manual_seed(6)) * 3 + 100
     moments = Moments()
     for tile in cut(Region(0, 40, 0, 30), 16):
-        moments |= Moments.of(tile.of(values, Region(0, 40, 0, 30)))
+        moments = moments.merged(Moments.of(tile.of(values, Region(0, 40, 0, 30))))
     flat = values.double().flatten().numpy()
     assert moments.number == flat.size
     mean, deviation = moments.statistics()
