@@ -75,8 +75,8 @@ def train(
         if held_out and (held_out.pairs or held_out.photos):
             validation = Validation(held_out.pairs, held_out.photos, held_out.every)
         objective = objective_type.from_sources(recipe, sources, chosen)
+        torch.manual_seed(recipe.seed)  # of initial weights; everything else is drawn from generators of its own
         if model is None:
-            torch.manual_seed(recipe.seed)  # everything else is drawn from generators of its own
             model = architecture.network(architecture.config())
         trainer = Trainer(model, objective, folder, validation, notes)
         trainer.resume()

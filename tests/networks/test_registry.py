@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photo
+from conftest import ROOT, photo
 from PIL import Image
 from torch import Tensor, nn
 
@@ -177,6 +177,19 @@ def test_bundled_weights_go_by_the_network_s_name(weights: Path, toy: Architectu
     register(replace(TOY, weights=str(weights)))
     assert isinstance(load_model("toy")[0], Toy)
     assert load_model("toy")[1].label == "toy"
+
+
+def test_the_documentation_s_example(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "networks.md").read_text("utf-8")
+    names: dict[str, object] = {"__name__": "example"}
+    exec(text.split("```python\n")[1].split("```")[0], names)
+    try:
+        found = registered()["toy"]
+        save_weights(found.network(found.config(share=1.0)), tmp_path / "w.safetensors")
+        a, b = photo(20, 30, 0, seed=0), photo(20, 30, 0, seed=1)
+        np.testing.assert_array_equal(gifnet.fuse(a, b, model=tmp_path / "w.safetensors", device="cpu"), a)
+    finally:
+        unregister("toy")
 
 
 def test_unknown_and_taken_names(weights: Path, toy: Architecture) -> None:
