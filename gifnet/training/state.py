@@ -61,6 +61,9 @@ def read_state(path: Path, recipe: Recipe, network: str) -> State:
         raise CheckpointError(f"{path}: of another recipe; give the same options to resume it, or another folder")
     if metadata.get("network", network) != network:
         raise CheckpointError(f"{path}: of the network {metadata['network']!r}, not {network!r}; give another folder")
+    unknown = [name for name in tensors if name.partition("/")[0] not in PARTS]
+    if unknown:
+        raise damaged(path, ValueError(f"unknown tensors, such as {unknown[0]}"))
     parts = {
         part: {name.removeprefix(f"{part}/"): value for name, value in tensors.items() if name.startswith(f"{part}/")}
         for part in PARTS
@@ -72,6 +75,6 @@ def damaged(path: Path, error: Exception) -> CheckpointError:
     """The error to raise for a state that can't be gone on from."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return CheckpointError(
-        f"{path}: damaged, or of another network ({reason}); move it away to start anew, from last.safetensors with "
+        f"{path}: damaged, or not of this gifnet and network ({reason}); move it away to start anew, from last.safetensors with "
         "--init for instance, or give another folder"
     )
