@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from ..regions import Region
+from .choice import check_budget, tile_sizes
 from .form import Sink, Source
-from .plan import Plan, Tile, check_budget, check_tile, tile_sizes
+from .plan import Plan, Tile, check_tile
 from .tiles import cut
 
 TILE = 512  # pixels a side, where memory allows

@@ -27,7 +27,7 @@ class Execution:
     progress: Progress = None
 
     def check(self) -> None:
-        """Raise InputError for values that these options can't have."""
+        """Raise InputError for options that are none."""
         check_tile(self.tile)
         if self.memory is not None:
             parse_bytes(self.memory)

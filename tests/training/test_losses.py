@@ -45,7 +45,7 @@ def test_leaving_the_scale_costs_and_leads_back() -> None:
     loss = exposure_loss(beyond, scene, scene, LossConfig(tone=0))
     excess = float((beyond.detach() - inside).abs().mean())
     inner = float(exposure_loss(inside, scene, scene, LossConfig(tone=0)))
-    assert float(loss) == pytest.approx(inner + excess, abs=1e-5)
+    assert loss.item() == pytest.approx(inner + excess, abs=1e-5)
     loss.backward()  # type: ignore[no-untyped-call]
     assert beyond.grad is not None
     assert bool((beyond.grad[beyond.detach() > 1] > 0).all()), "a step downhill is darker"
