@@ -75,6 +75,6 @@ def damaged(path: Path, error: Exception) -> CheckpointError:
     """The error to raise for a state that can't be gone on from."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return CheckpointError(
-        f"{path}: damaged, or not of this gifnet and network ({reason}); move it away to start anew, from last.safetensors with "
-        "--init for instance, or give another folder"
+        f"{path}: damaged, or not of this gifnet and network ({reason}); move it away to start anew, from "
+        "last.safetensors with --init for instance, or give another folder"
     )

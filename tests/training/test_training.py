@@ -182,7 +182,7 @@ def test_a_state_of_before_a_setting_existed_is_resumed(folders: Path, tmp_path:
     with pytest.raises(CheckpointError, match="another recipe"):
         trainer(folders, tmp_path / "run", train_only="decoder").resume()
     save_file({**tensors, "optimiser/0/exp_avg": torch.zeros(1)}, path, metadata)  # as older ones named it
-    with pytest.raises(CheckpointError, match="not of this gifnet and network .*optimiser/0"):
+    with pytest.raises(CheckpointError, match=r"not of this gifnet and network .*optimiser/0"):
         trainer(folders, tmp_path / "run").resume()
     save_file(tensors, path, {**metadata, "config": json.dumps({**config, "of_the_future": 1})})
     with pytest.raises(CheckpointError, match="of_the_future"):
