@@ -8,7 +8,7 @@ model behind both. ``fuse_files`` and ``fuse_folders`` work on files, ``pansharp
 from .api import enhance, fuse, load
 from .batch.files import enhance_file, fuse_files
 from .batch.folders import enhance_folder, fuse_folders
-from .errors import AlignmentError, CheckpointError, InputError
+from .errors import AlignmentError, CheckpointError, InputError, MissingExtraError
 from .fuser import Fuser
 from .pansharpening.arrays import pansharpen
 from .prepare.alignment import Alignment, align
@@ -20,6 +20,7 @@ __all__ = [
     "CheckpointError",
     "Fuser",
     "InputError",
+    "MissingExtraError",
     "align",
     "enhance",
     "enhance_file",

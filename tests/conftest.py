@@ -1,5 +1,6 @@
 """What several test modules need: reference material where it is at hand, small models, small images."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,18 @@ def official() -> GIFNet:
     from gifnet.networks.gifnet.official import convert_official
 
     return convert_official(shared_file("reference/gifnet_official.pth")).eval()
+
+
+@pytest.fixture
+def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that makes a package's import fail, as if it were not installed, until the test is over."""
+
+    def hide_package(package: str) -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)
+
+    return hide_package
 
 
 class Mean(torch.nn.Module):

@@ -38,17 +38,15 @@ def run(args: argparse.Namespace) -> int:
     from ..checkpoints.format import file_sha256, load_weights
     from ..execution.device import choose_device
     from ..networks.gifnet import GIFNet
+    from ..training import check_installed
+    from ..training.data import TrainingData
+    from ..training.densenet import load_densenet_phi
+    from ..training.losses import detail_energy
+    from ..training.recipe import read_recipe
+    from ..training.trainer import Trainer
+    from ..training.validation import Validation
 
-    try:
-        from ..training.data import TrainingData
-        from ..training.densenet import load_densenet_phi
-        from ..training.losses import detail_energy
-        from ..training.recipe import read_recipe
-        from ..training.trainer import Trainer
-        from ..training.validation import Validation
-    except ModuleNotFoundError as error:
-        raise InputError(f"training needs {error.name}: pip install 'gifnet[train]'") from error
-
+    check_installed()
     recipe = read_recipe(args.recipe, [*args.set, *([f"losses.phi={args.phi}"] if args.phi else [])])
     device = choose_device(args.device)
     phi, notes = detail_energy, {}

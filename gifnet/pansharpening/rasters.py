@@ -20,6 +20,7 @@ from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution import running as execution
 from ..execution.running import Memory, Progress
+from ..extras import require
 from ..files.atomic import atomic_path
 from ..fuser import Fuser
 from ..networks.gifnet.plan import Tile
@@ -68,7 +69,7 @@ def pansharpen_files(
 
     Raises:
         InputError: files that are no rasters, or don't belong together; nodata pixels but no value for them.
-        ImportError: rasterio is missing.
+        MissingExtraError: rasterio is missing (extra "geo").
     """
     from ..api import load
 
@@ -115,13 +116,9 @@ def pansharpen_array(ms: Path_, pan: Path_, fuse: Fuse) -> Array:
 
 
 def _rasterio() -> ModuleType:
-    try:
-        import rasterio
-        import rasterio.errors
-        import rasterio.windows
-    except ImportError as error:
-        raise ImportError("georeferenced rasters need rasterio: pip install 'gifnet[geo]'") from error
-    return rasterio  # type: ignore[no-any-return]
+    for module in ("rasterio.errors", "rasterio.windows"):
+        require(module, extra="geo", purpose="reading or writing georeferenced rasters")
+    return require("rasterio", extra="geo", purpose="reading or writing georeferenced rasters")
 
 
 def _raster_window(window: Window) -> Any:

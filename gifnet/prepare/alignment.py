@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ..errors import AlignmentError, InputError
+from ..extras import require
 from ..files.reading import check_output, write_file
 from ..images.reading import ImageLike, Picture, read, read_for_writing
 
@@ -123,7 +124,7 @@ def align(
     Raises:
         AlignmentError: the images have too little structure in common.
         InputError: whatever is wrong with an image or argument.
-        ImportError: OpenCV is missing (extra "align").
+        MissingExtraError: OpenCV is missing (extra "align").
     """
     limits = _Limits(max_shift, max_rotation, max_scale)
     return align_pictures(read(a, "a"), read(b, "b"), motion, limits, min_confidence)
@@ -533,11 +534,7 @@ def _overlap(matrix: _Array, size: tuple[int, int], other: tuple[int, int]) -> _
 
 
 def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise ImportError("aligning needs OpenCV: pip install 'gifnet[align]'") from error
-    return cv2
+    return require("cv2", extra="align", purpose="aligning")
 
 
 # --- the command line -------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from ..extras import require
 from ..files.atomic import atomic_path
 
 Row = dict[str, float]  # by column; the first column is "iteration"
@@ -35,7 +35,8 @@ def draw(path: Path, losses: Sequence[Row], validations: Sequence[Row] = ()) -> 
     Columns of ``losses`` after the first two, which are iteration and rate, are drawn.
     """
     rows = 2 if validations else 1
-    figure = Figure(figsize=(9, 4.5 * rows), layout="constrained")
+    figure_class = require("matplotlib.figure", extra="train", purpose="drawing curves").Figure
+    figure = figure_class(figsize=(9, 4.5 * rows), layout="constrained")
     panel, *others = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     for index, name in enumerate(list(losses[0])[2:] if losses else []):
         x, y = (np.array([row[column] for row in losses]) for column in ("iteration", name))

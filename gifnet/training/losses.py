@@ -8,9 +8,9 @@ from typing import Concatenate, ParamSpec
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from ..errors import InputError
+from ..extras import require
 
 PYRAMID_LEVELS = 5  # as many as the paper's φ has stages of DenseNet-121
 
@@ -67,7 +67,8 @@ def public_loss(reconstructed: Tensor, visible: Tensor) -> Tensor:
 
 def dissimilarity(x: Tensor, y: Tensor) -> Tensor:
     """1 - SSIM, averaged over the batch; both (B, 1, H, W) in [0, 1]."""
-    ssim = structural_similarity_index_measure(x, y, data_range=1.0)
+    library = require("torchmetrics.functional.image", extra="train", purpose="training")
+    ssim = library.structural_similarity_index_measure(x, y, data_range=1.0)
     assert isinstance(ssim, Tensor)
     return 1 - ssim
 

@@ -22,6 +22,7 @@ from ..checkpoints.format import save_weights
 from ..errors import CheckpointError, InputError
 from ..files.atomic import atomic_path
 from ..networks.gifnet import Branch, GIFNet
+from . import check_installed
 from .curves import Row, draw, read_rows, write_rows
 from .data import Batch, TrainingData
 from .defocus import random_defocus
@@ -58,6 +59,7 @@ class Trainer:
         validation: Validation | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> None:
+        check_installed()
         self.config, self.data, self.folder, self.device = config, data, folder, device
         self.phi, self.validation, self._notes = phi, validation, dict(notes or {})
         if config.main != "keep":
