@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from gifnet.execution.plan import Plan
 from gifnet.networks.gifnet import GIFNet, GIFNetConfig
-from gifnet.networks.gifnet.plan import Plan
 from gifnet.regions import Region
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,9 +13,10 @@ import torch
 
 from ..api import load
 from ..checkpoints.hub import BUNDLED
-from ..files.reading import Raster, check_content, check_output
-from ..files.reading import write_file as write_image
-from ..images.reading import Picture
+from ..files.raster import Raster
+from ..files.writing import check_content, check_output
+from ..files.writing import write_file as write_image
+from ..images.picture import Picture
 from ..images.reading import read_for_writing as read_image
 
 __all__ = ["check_result", "enhance_file", "fuse_files", "read_image", "write_image"]

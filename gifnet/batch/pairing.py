@@ -1,17 +1,12 @@
 """Which files of folders belong together, and what their results are called."""
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from ..errors import InputError
-from ..files.reading import WRITABLE
-
-# Formats of Pillow's that are no still pixels, or that need another program.
-_NO_IMAGES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "MPEG", "WMF"}
+from ..files.formats import WRITABLE
+from ..files.listing import images_below
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ def pairs(a_dir: Path, b_dir: Path, out: Path, recursive: bool = False, suffix: 
     else ".png". Raises InputError for folders that can't be listed, and when there is no pair.
     """
     a_files, b_files = (
-        _grouped(_images(folder, out, recursive), lambda path: path.with_suffix("")) for folder in (a_dir, b_dir)
+        _grouped(images_below(folder, out, recursive), lambda path: path.with_suffix("")) for folder in (a_dir, b_dir)
     )
     matches, unmatched, ambiguous = [], [], []
     for stem in sorted(a_files.keys() | b_files.keys()):
@@ -86,7 +81,7 @@ def singles(folder: Path, out: Path, recursive: bool = False, suffix: str | None
     Raises InputError for a folder that can't be listed or holds no image.
     """
     matches, ambiguous = [], []
-    for output, paths in _grouped(_images(folder, out, recursive), lambda path: _output(path, suffix)).items():
+    for output, paths in _grouped(images_below(folder, out, recursive), lambda path: _output(path, suffix)).items():
         name, files = output.with_suffix("").as_posix(), tuple(folder / path for path in paths)
         if len(files) == 1:
             matches.append(Match(name, files, output))
@@ -96,24 +91,6 @@ def singles(folder: Path, out: Path, recursive: bool = False, suffix: str | None
     if not matches and not ambiguous:
         raise InputError(_no_image(folder, recursive))
     return Pairing(tuple(matches), (), tuple(ambiguous))
-
-
-def _images(folder: Path, out: Path, recursive: bool) -> list[Path]:
-    """The image files in a folder, relative to it, without what is hidden or lies in the folder of results."""
-    formats = Image.registered_extensions()
-    readable = {suffix for suffix, name in formats.items() if name in Image.OPEN and name not in _NO_IMAGES}
-    results = out.resolve()
-    found: list[Path] = []
-
-    def stop(error: OSError) -> None:
-        raise InputError(f"{error.filename}: can't be listed ({error.strerror})") from error
-
-    for parent, folders, names in os.walk(folder, onerror=stop):
-        here = Path(parent)
-        folders[:] = [name for name in folders if recursive and name[0] != "." and (here / name).resolve() != results]
-        images = (name for name in names if name[0] != "." and Path(name).suffix.lower() in readable)
-        found += [(here / name).relative_to(folder) for name in images]
-    return sorted(found)
 
 
 def _output(relative: Path, suffix: str | None) -> Path:

@@ -21,11 +21,9 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..files.atomic import atomic_path
 from ..networks.gifnet import GIFNet, GIFNetConfig
+from ..networks.registry import ARCHITECTURES, architecture_of
 
 FORMAT_VERSION = 1
-# What a file may hold: the architecture's name, its configuration and its network in the plain form.
-ARCHITECTURES: Mapping[str, tuple[type[GIFNetConfig], type[GIFNet]]] = {"gifnet": (GIFNetConfig, GIFNet)}
-
 _ENTRIES = {"gifnet", "notes", "format"}  # "format" is what safetensors' own tools write
 
 
@@ -65,9 +63,9 @@ def save_hub_folder(model: GIFNet, folder: str | Path, notes: Mapping[str, str] 
 
 def describe(model: GIFNet) -> dict[str, Any]:
     """The model's format version, architecture and configuration, as stored in the metadata and in config.json."""
-    for architecture, (_, model_class) in ARCHITECTURES.items():
-        if type(model) is model_class:
-            return {"format_version": FORMAT_VERSION, "architecture": architecture, **asdict(model.config)}
+    architecture = architecture_of(model)
+    if architecture is not None:
+        return {"format_version": FORMAT_VERSION, "architecture": architecture.name, **asdict(model.config)}
     raise TypeError(f"weights are saved from a network in its plain form (GIFNet), not from a {type(model).__name__}")
 
 
@@ -196,7 +194,7 @@ def _read_entries(path: Path) -> dict[str, str]:
 
 
 def _build(path: Path, metadata: _Metadata) -> GIFNet:
-    _, model_class = ARCHITECTURES[metadata.architecture]
+    model_class = ARCHITECTURES[metadata.architecture].network
     try:
         with torch.random.fork_rng(devices=[]):  # the initial values are thrown away: leave the caller's seed alone
             return model_class(metadata.config)
@@ -252,7 +250,7 @@ def _parse_config(path: Path, stored: dict[str, Any], notes: dict[str, str]) -> 
         )
     if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise CheckpointError(f"{path}: architecture {architecture!r}; this gifnet knows {_listed(ARCHITECTURES)}")
-    config_class, _ = ARCHITECTURES[architecture]
+    config_class = ARCHITECTURES[architecture].config
     values = {name: value for name, value in stored.items() if name not in ("format_version", "architecture")}
     known = {field.name for field in fields(config_class)}
     for problem, wrong in (("unknown", values.keys() - known), ("missing", known - values.keys())):

@@ -28,7 +28,7 @@ class ResolvedWeights:
 def load_model(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> tuple[GIFNet, ResolvedWeights]:
     """``resolve`` and read: the network in its plain form (float32, CPU, evaluation mode) and where it came from.
 
-    Raises CheckpointError for whatever ``resolve`` and ``checkpoint.load_weights`` refuse.
+    Raises CheckpointError for whatever ``resolve`` and ``format.load_weights`` refuse.
     """
     found = resolve(name_or_path, sha256)
     config = read_config(found.config_path) if found.config_path is not None else None

@@ -3,7 +3,19 @@
 import argparse
 from pathlib import Path
 
+import torch
+
+from ..checkpoints.format import file_sha256, load_weights
 from ..errors import InputError
+from ..execution.device import choose_device
+from ..networks.gifnet import GIFNet
+from ..training import check_installed
+from ..training.data import TrainingData
+from ..training.densenet import load_densenet_phi
+from ..training.losses import detail_energy
+from ..training.recipe import read_recipe
+from ..training.trainer import Trainer
+from ..training.validation import Validation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,19 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on training; returns the exit status."""
-    import torch
-
-    from ..checkpoints.format import file_sha256, load_weights
-    from ..execution.device import choose_device
-    from ..networks.gifnet import GIFNet
-    from ..training import check_installed
-    from ..training.data import TrainingData
-    from ..training.densenet import load_densenet_phi
-    from ..training.losses import detail_energy
-    from ..training.recipe import read_recipe
-    from ..training.trainer import Trainer
-    from ..training.validation import Validation
-
     check_installed()
     recipe = read_recipe(args.recipe, [*args.set, *([f"losses.phi={args.phi}"] if args.phi else [])])
     device = choose_device(args.device)

@@ -4,10 +4,13 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
 from ..errors import InputError
+
+Memory: TypeAlias = int | str | None  # an option: bytes, a text such as "2GB", or what is free
 
 UNITS = {"": 1, "b": 1} | {
     prefix + suffix: base**power
@@ -66,3 +69,8 @@ def _cgroup_memory() -> list[int]:
         with suppress(OSError, ValueError):  # no such file, or "max"
             left.append(int(limit.read_text()) - int(use.read_text()))
     return left
+
+
+def show_bytes(count: int) -> str:
+    """As people write it: 1.5 GB, 300 MB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"

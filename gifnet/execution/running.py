@@ -1,49 +1,21 @@
 """Running a network over an image: in what memory, with what progress, and what to do when memory runs out."""
 
-import argparse
 import logging
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
 
 import torch
-from tqdm import tqdm
 
 from ..errors import InputError
-from ..networks.gifnet.plan import SMALLEST_TILE, Plan, Tile, check_tile
-from ..regions import Sink, Source
-from .memory import free_memory, parse_bytes
+from .form import InferenceForm, Sink, Source
+from .memory import Memory, free_memory, parse_bytes
+from .plan import Plan, Tile, check_tile
+from .progress import Progress, reporter
 
 logger = logging.getLogger("gifnet")
-
-Memory: TypeAlias = int | str | None
-Report: TypeAlias = Callable[[int, int], object]
-Progress: TypeAlias = bool | Report | None
-
 FREE_SHARE = 0.7  # of the free memory, that is used where nothing else is said
 ATTEMPTS = 4  # on a GPU that runs out of memory, each with half as much
 NEUTRAL = ("tile", "memory", "progress")  # options that don't change the pixels
-BAR_DELAY = 2.0  # seconds before a progress bar appears unasked
-
-
-class InferenceForm(Protocol):
-    """A network ready to run: see ``network.tiled.TiledGIFNet``."""
-
-    def to(self, device: torch.device) -> "InferenceForm": ...
-
-    def make_plan(self, height: int, width: int, budget: int, tile: Tile) -> Plan: ...
-
-    def run(
-        self,
-        source: Source,
-        sink: Sink,
-        height: int,
-        width: int,
-        plan: Plan | None,
-        progress: Callable[[int, int], None],
-    ) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -120,52 +92,4 @@ class Execution:
             return None
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The options ``--tile`` and ``--memory``."""
-    command.add_argument("--tile", type=_tile, default="auto", metavar="N", help="pixels a side; auto (default), none")
-    command.add_argument("--memory", metavar="SIZE", type=_memory, help="how much may be used: 2GB, 500MB, ...")
-
-
-def chosen(args: argparse.Namespace) -> dict[str, Any]:
-    """The parsed options, as ``Fuser.fuse`` and ``Fuser.enhance`` take them."""
-    return {"tile": args.tile, "memory": args.memory}
-
-
-def _tile(text: str) -> Tile:
-    if text.lower() in ("auto", "none"):
-        return "auto" if text.lower() == "auto" else None
-    try:
-        return check_tile(int(text))
-    except ValueError as error:  # InputError is one
-        raise argparse.ArgumentTypeError(f"{text!r}; give auto, none, or {SMALLEST_TILE} or more pixels") from error
-
-
-def _memory(text: str) -> int:
-    try:
-        return parse_bytes(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}; give an amount such as 2GB or 500MB") from error
-
-
 DEFAULT = Execution()
-
-
-@contextmanager
-def reporter(progress: Progress) -> Iterator[Report]:
-    """What to call after every step with the number done and the number of all.
-
-    A function is called itself. True: a bar on stderr. None: a bar, but only on a terminal and after two seconds.
-    """
-    if callable(progress):
-        yield progress
-        return
-    if progress is False or (progress is None and not (sys.stderr and sys.stderr.isatty())):
-        yield lambda done, steps: None
-        return
-    with tqdm(desc="gifnet", unit="step", delay=0 if progress else BAR_DELAY, leave=bool(progress)) as bar:
-
-        def report(done: int, steps: int) -> None:
-            bar.total = steps
-            bar.update(done - bar.n)
-
-        yield report

@@ -1,7 +1,7 @@
 """Colour and alpha of 16 bits or floating point, in PNG and TIFF: what Pillow cuts to 8 bits.
 
 By tifffile and imagecodecs, the extra ``[files]``, imported when such a file is met. Arrays are (H, W, C), C as in
-``imagefile.Raster``.
+``raster.Raster``.
 """
 
 import io

@@ -15,18 +15,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..regions import Region
-from .reading import (
-    ACCEPTED_DTYPES,
-    FLOATS,
-    LEVELS,
-    Picture,
-    array_dtype,
-    check_array_shape,
-    interleaved,
-    joined,
-    pack_array,
-    planes_of,
-)
+from .arrays import array_dtype, check_array_shape, interleaved, pack_array, planes_of
+from .levels import ACCEPTED_DTYPES, FLOATS, LEVELS, joined
+from .picture import Picture
 
 LARGE = 1 << 23  # values of an array in memory from which it is read by regions
 

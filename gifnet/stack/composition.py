@@ -9,12 +9,9 @@ there or at finer levels: a defocused edge spreads, so that only the finest leve
 levels select less and less, down to exposure alone: a choice by detail there would draw halos around bright objects.
 """
 
-import argparse
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, count
-from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
@@ -22,10 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
-from ..files.reading import WRITABLE
 from ..images import colour
-from ..images.reading import Picture
+from ..images.picture import Picture, check_alike
 
 # Exponent of detail energy by level, finest first, for the first plane; the second has half. The base has none.
 SELECTION = (4.0, 4.0, 4.0, 4.0, 2.0, 1.0, 0.5)
@@ -122,19 +117,6 @@ def argument_names() -> Iterator[str]:
     return chain(ascii_lowercase, (f"image {index}" for index in count(len(ascii_lowercase) + 1)))
 
 
-def check_alike(a: Picture, b: Picture) -> None:
-    """Raises InputError where two pictures differ in size or number."""
-    if a.pixels.shape[-2:] != b.pixels.shape[-2:]:
-        raise InputError(
-            f"{a.name} is {a.size} pixels but {b.name} is {b.size}; fusion needs aligned images of one size: "
-            "give resize='a' or 'b' if they show the same, align=True if not quite, or crop one to the other"
-        )
-    if len(a.pixels) != len(b.pixels):
-        raise InputError(
-            f"{a.name} holds {len(a.pixels)} images but {b.name} holds {len(b.pixels)}; give as many of each"
-        )
-
-
 def pyramid(x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """The Laplacian and the Gaussian pyramid of ``x`` (B, 1, H, W), finest level first; both end with the base."""
     details: list[Tensor] = []
@@ -171,56 +153,3 @@ def _expand(x: Tensor, shape: torch.Size) -> Tensor:
     height, width = 2 * x.shape[-2] - 1, 2 * x.shape[-1] - 1
     expanded = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=True)
     return F.pad(expanded, (0, shape[-1] - width, 0, shape[-2] - height), mode="replicate")
-
-
-class _StackAction(argparse.Action):
-    """``--stack DIR`` stands in place of the positional images."""
-
-    images: Sequence[argparse.Action] = ()
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
-        setattr(namespace, self.dest, values)
-        for action in self.images:
-            action.required = False
-
-
-def add_arguments(parser: argparse.ArgumentParser, *images: argparse.Action) -> None:
-    """Add further images after the positional ``images``, and ``--stack``, which replaces them all."""
-    parser.add_argument("more", metavar="C", nargs="*", default=[], help="further images of a stack, of the same size")
-    action = parser.add_argument(
-        "--stack", metavar="DIR", action=_StackAction, help="fuse all images in DIR, in place of A B C ..."
-    )
-    assert isinstance(action, _StackAction)
-    action.images = images
-
-
-def stack_files(folder: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> list[str]:
-    """The image files in ``folder``, by name, without ``output``, which an earlier run may have left there.
-
-    Raises InputError where there are fewer than two.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; --stack takes a folder of images")
-    paths = [path for path in sorted(folder.iterdir()) if _is_image(path)]
-    if output is not None:
-        paths = [path for path in paths if path.resolve() != Path(output).resolve()]
-    if len(paths) < 2:
-        raise InputError(f"{folder}: holds {len(paths)} images ({', '.join(WRITABLE)}); a stack needs two or more")
-    return [str(path) for path in paths]
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in WRITABLE and path.is_file() and not path.name.startswith(".")
-
-
-def sources(args: argparse.Namespace) -> list[str]:
-    """The images that the command line names.
-
-    Raises InputError for ``--stack`` together with images, and as ``stack_files``.
-    """
-    if args.stack is None:
-        return [args.a, args.b, *args.more]
-    if args.a is not None:
-        raise InputError(f"--stack {args.stack} and {args.a}: give either a folder or images")
-    return stack_files(args.stack, args.output)

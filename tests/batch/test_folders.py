@@ -21,7 +21,7 @@ from PIL import Image
 
 import gifnet
 from gifnet import InputError, cli
-from gifnet.batch import folders
+from gifnet.batch import folders, run
 from gifnet.batch.manifest import NAME, Manifest
 from gifnet.batch.pairing import pairs, singles
 from gifnet.batch.pipeline import overlapped
@@ -284,7 +284,7 @@ def test_other_settings_redo_everything(place: Place, tmp_path: Path, monkeypatc
     other.write_bytes(place.model.read_bytes())
     assert len(place.fuse(dtype="bfloat16", model=other).skipped) == 3  # another file of the same weights
     assert len(place.fuse().done) == 3
-    monkeypatch.setattr(gifnet, "__version__", "0.0.0")
+    monkeypatch.setattr("gifnet.version.__version__", "0.0.0")
     assert len(place.fuse().done) == 3
     assert len(place.fuse(suffix=".bmp").done) == 3
     assert len(place.fuse().skipped) == 3  # the results of before are still on record
@@ -453,7 +453,7 @@ def test_an_event_that_can_not_be_written_leaves_no_half_line(tmp_path: Path, mo
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
 def test_one_process_at_a_time(place: Place) -> None:
     place.out.mkdir()
-    script = "import sys, pathlib, gifnet.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
+    script = "import sys, pathlib, gifnet.batch.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
     script += "print(1, flush=1); input()"
     command = [sys.executable, "-c", script, str(place.out)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -707,7 +707,7 @@ def test_memory_is_bounded_by_a_few_images(place: Place, monkeypatch: pytest.Mon
         put(place.a / f"{index}.png", seed=index)
         put(place.b / f"{index}.png", seed=index)
     alive = most = 0
-    real = folders._Run.read
+    real = run.Run.read
 
     class Counted(list[Any]):
         def __del__(self) -> None:
@@ -720,7 +720,7 @@ def test_memory_is_bounded_by_a_few_images(place: Place, monkeypatch: pytest.Mon
         most = max(most, alive)
         return Counted(real(self, job))
 
-    monkeypatch.setattr(folders._Run, "read", read)
+    monkeypatch.setattr(run.Run, "read", read)
     assert len(place.fuse().done) == 12
     assert alive == 0
     assert most <= 4

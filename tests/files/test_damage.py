@@ -32,7 +32,8 @@ from PIL import Image, ImageCms
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.batch import files as filefusion
-from gifnet.files.reading import WRITABLE, read_file
+from gifnet.files.formats import WRITABLE
+from gifnet.files.reading import read_file
 
 PER_SAMPLE = 60
 LIMIT = 10  # seconds a file

@@ -14,7 +14,8 @@ import gifnet
 from gifnet import Fuser, InputError
 from gifnet.metrics import spectral
 from gifnet.networks.gifnet import GIFNet
-from gifnet.pansharpening.arrays import CONTRAST, Axis, Grid, PairStatistics, sharpened, windows
+from gifnet.pansharpening.grids import Axis, Grid, windows
+from gifnet.pansharpening.method import CONTRAST, PairStatistics, sharpened
 
 ALL = (slice(None), slice(None))
 
@@ -91,7 +92,7 @@ def test_sharpening_does_not_depend_on_the_windows(fuser: Fuser, size: int, monk
     expected, result = np.empty(pan.shape), np.empty(pan.shape)
     for window, values in sharpened(fuser.fuse_regions, ms[..., 0], pan, grid):
         expected[window] = values
-    monkeypatch.setattr(import_module("gifnet.pansharpening.arrays"), "windows", lambda shape: windows(shape, size))
+    monkeypatch.setattr(import_module("gifnet.pansharpening.method"), "windows", lambda shape: windows(shape, size))
     for window, values in sharpened(fuser.fuse_regions, ms[..., 0], pan, grid):
         result[window] = values
     np.testing.assert_allclose(result, expected, rtol=0, atol=2e-3)  # float32 on a scale of thousands

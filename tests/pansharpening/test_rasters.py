@@ -15,7 +15,7 @@ from conftest import photo
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.networks.gifnet import GIFNet
-from gifnet.pansharpening.arrays import Grid, windows
+from gifnet.pansharpening.grids import Grid, windows
 from gifnet.pansharpening.rasters import pansharpen_files
 
 rasterio = pytest.importorskip("rasterio", reason="needs the extra [geo]")
@@ -136,7 +136,7 @@ def test_windows_give_the_same_file(
         dataset.write(bands)
     pansharpen_files(ms, pan, out, model=fuser)
     whole = read(out).astype(int)
-    for module in ("gifnet.pansharpening.arrays", "gifnet.pansharpening.rasters"):
+    for module in ("gifnet.pansharpening.method", "gifnet.pansharpening.bands"):
         monkeypatch.setattr(import_module(module), "windows", lambda shape: windows(shape, size))
     pansharpen_files(ms, pan, out, model=fuser)
     np.testing.assert_array_equal(whole == 0, read(out) == 0)
@@ -145,7 +145,7 @@ def test_windows_give_the_same_file(
 
 def test_no_window_is_large(fuser: Fuser, files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Apart from the network's own reading, only windows and their margins are read."""
-    module, geo = import_module("gifnet.pansharpening.arrays"), import_module("gifnet.pansharpening.rasters")
+    module, geo = import_module("gifnet.pansharpening.method"), import_module("gifnet.pansharpening.bands")
     largest = 0
     read_window = geo.Band.__getitem__
 

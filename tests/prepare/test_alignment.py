@@ -19,7 +19,8 @@ from PIL import Image
 
 import gifnet
 from gifnet import Alignment, AlignmentError, Fuser, InputError
-from gifnet.prepare.alignment import MIN_CONFIDENCE, MOTIONS, _overlap
+from gifnet.prepare.alignment import MIN_CONFIDENCE, MOTIONS
+from gifnet.prepare.alignment.transform import overlap_of
 
 cv2 = pytest.importorskip("cv2", reason="needs the extra [align]")
 
@@ -215,14 +216,14 @@ def test_overlap_is_the_largest_rectangle_in_which_b_is_defined() -> None:
             for bottom, right in itertools.product(range(top + 1, size[1] + 1), range(left + 1, size[0] + 1)):
                 if inside[top:bottom, left:right].all():
                     largest = max(largest, (bottom - top) * (right - left))
-        left, top, right, bottom = _overlap(matrix, size, other)
+        left, top, right, bottom = overlap_of(matrix, size, other)
         assert inside[top:bottom, left:right].all()
         assert (bottom - top) * (right - left) == largest
 
 
 def shifted_by(x: float, y: float, width: int, height: int) -> Alignment:
     matrix = np.array([[1.0, 0, x], [0, 1, y], [0, 0, 1]])
-    return Alignment(matrix, 1.0, _overlap(matrix, (width, height), (width, height)), "translation", (width, height))
+    return Alignment(matrix, 1.0, overlap_of(matrix, (width, height), (width, height)), "translation", (width, height))
 
 
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])

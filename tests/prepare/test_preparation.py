@@ -15,7 +15,9 @@ from PIL import Image
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.images.reading import read
-from gifnet.prepare.preparation import describe, prepare, resized, stretched
+from gifnet.prepare.preparation import describe, prepare
+from gifnet.prepare.resize import resized
+from gifnet.prepare.stretch import stretched
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from PIL import Image
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet import fuser as fuser_module
+from gifnet.files.listing import stack_files
 from gifnet.networks.gifnet import GIFNet
-from gifnet.stack import composition as stack
 from gifnet.training.defocus import gaussian_blur
 
 
@@ -220,14 +220,14 @@ def test_files_are_read_one_at_a_time(fuser: Fuser, folder: Path, monkeypatch: p
         return picture
 
     monkeypatch.setattr(fuser_module, "read", watched)
-    fuser.fuse(*stack.stack_files(folder))
+    fuser.fuse(*stack_files(folder))
     assert len(pixels) == 4
 
 
 def test_errors_name_the_file(fuser: Fuser, folder: Path) -> None:
     small = folder / "small.png"
     Image.fromarray(photo(8, 8)).save(small)
-    paths = stack.stack_files(folder)
+    paths = stack_files(folder)
     with pytest.raises(InputError, match=r"small\.png is 8×8.*one size"):
         fuser.fuse(*paths)
     small.write_bytes(b"nothing")
@@ -243,13 +243,13 @@ def test_errors_name_the_file(fuser: Fuser, folder: Path) -> None:
 
 
 def test_stack_files(folder: Path, tmp_path: Path) -> None:
-    names = [Path(path).name for path in stack.stack_files(folder)]
+    names = [Path(path).name for path in stack_files(folder)]
     assert names == ["0.png", "1.bmp", "2.tif", "3.PNG"]
-    assert [Path(path).name for path in stack.stack_files(folder, folder / "1.bmp")] == ["0.png", "2.tif", "3.PNG"]
+    assert [Path(path).name for path in stack_files(folder, folder / "1.bmp")] == ["0.png", "2.tif", "3.PNG"]
     with pytest.raises(InputError, match="no such folder"):
-        stack.stack_files(tmp_path / "none")
+        stack_files(tmp_path / "none")
     with pytest.raises(InputError, match="holds 0 images"):
-        stack.stack_files(tmp_path)
+        stack_files(tmp_path)
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -260,7 +260,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_command_line(folder: Path) -> None:
-    paths = stack.stack_files(folder)
+    paths = stack_files(folder)
     expected = gifnet.fuse(*paths)
     assert run("fuse", "--stack", folder, "-o", folder / "out.png", "--device", "cpu").returncode == 0
     assert levels(Image.open(folder / "out.png"), expected) <= 1

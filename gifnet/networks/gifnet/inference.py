@@ -16,8 +16,11 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from ...execution.form import Sink, Source, plane_jobs
+from ...execution.plan import Plan
+from ...execution.tiles import cut
 from ...execution.workers import Scratch, Workers
-from ...regions import Region, Sink, Source, cut, padded, plane_jobs, shortest_tile
+from ...regions import Region
 from .folded import (
     BLOCK_HALO,
     DECODE_HALO,
@@ -29,13 +32,18 @@ from .folded import (
     Moments,
     shrink,
 )
-from .model import check_planes
-from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, Plan, make_plan
+from .model import GIFNet, check_planes
+from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, make_plan, padded, shortest_tile
 
 Progress = Callable[[int, int], None]  # steps done, and of how many
 
 CHUNKS = {4: 64, 2: 96}  # pixels a side that fit a processor core's caches, by the bytes of a feature's value
 WHOLE = 1 << 30  # more pixels a side than any image has
+
+
+def inference_form(network: GIFNet, dtype: torch.dtype = torch.float32) -> "TiledGIFNet":
+    """The same network without dead work, folded, in tiles, computing in ``dtype``; shares no memory with it."""
+    return TiledGIFNet(FoldedGIFNet(network).to_dtype(dtype)).eval().requires_grad_(False)
 
 
 class Map:

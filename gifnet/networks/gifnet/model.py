@@ -1,9 +1,7 @@
 """GIFNet as the paper draws it (Cheng et al., CVPR 2025): the plain form, for reading and training.
 
-The form that inference runs is ``folded.py``; both take the same state dict and give the same result.
+The form that inference runs is built from it (``folded.py``, ``inference.py``) and gives the same result.
 """
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +10,6 @@ from .cfgm import CFGM
 from .config import Branch, GIFNetConfig
 from .decoder import GlobalDecoder, ReconstructionDecoder
 from .encoder import SharedEncoder
-
-if TYPE_CHECKING:
-    from .inference import TiledGIFNet
 
 
 class GIFNet(nn.Module):
@@ -39,13 +34,6 @@ class GIFNet(nn.Module):
         gated = self.cfgm(shared, shared, main or self.config.main)
         fused: Tensor = self.decoder(shared, gated)
         return fused
-
-    def inference_form(self, dtype: torch.dtype = torch.float32) -> "TiledGIFNet":
-        """The same network without dead work, folded, in tiles, computing in ``dtype``; shares no memory with this."""
-        from .folded import FoldedGIFNet  # both are built on this module, and so can't be imported before it
-        from .inference import TiledGIFNet
-
-        return TiledGIFNet(FoldedGIFNet(self).to_dtype(dtype)).eval().requires_grad_(False)
 
 
 def check_planes(a: Tensor, b: Tensor) -> None:

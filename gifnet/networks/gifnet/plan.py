@@ -4,36 +4,21 @@ What is not kept is computed again where it is needed, with wider halos. Against
 1.05 times as much without F, 1.36 times with the cross block's result alone, 1.9 times with nothing.
 """
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from ...errors import InputError
+from ...execution.memory import show_bytes
+from ...execution.plan import SMALLEST_TILE, Plan, check_tile
+from ...regions import SHORTEST, Region
+from .cfgm import PATCH
 from .folded import BLOCK_HALO, DECODE_HALO
 
 TILE = 512  # pixels a side, where memory allows
-SMALLEST_TILE = 64
 # What may be kept, fastest first.
 SHARED, EMBEDDED, MIXED = "shared", "embedded", "mixed"
 LADDER = ((SHARED, EMBEDDED, MIXED), (EMBEDDED, MIXED), (MIXED,), ())
 MAPS = {SHARED: 1, EMBEDDED: 2, MIXED: 1}  # of as many channels as F
 FIXED_BYTES = 160 << 20  # of a cache-sized part of a tile in work, and of the libraries; measured
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How one image is run."""
-
-    tile: int | None  # pixels a side; None: in one piece
-    keep: tuple[str, ...]  # of SHARED, EMBEDDED and MIXED
-    bytes: int  # about how much memory that takes beside the images themselves
-
-    def __str__(self) -> str:
-        tile = "one piece" if self.tile is None else f"tiles of {self.tile} pixels"
-        kept = f"keeping {', '.join(self.keep)}" if self.keep else "keeping nothing, computing all again"
-        return f"{tile}, {kept}, about {show_bytes(self.bytes)}"
-
-
-Tile: TypeAlias = Literal["auto"] | int | None
 
 
 class Halos(NamedTuple):
@@ -54,13 +39,14 @@ class Halos(NamedTuple):
         return cls(shifted, cross, cross + BLOCK_HALO)
 
 
-def check_tile(tile: object) -> Tile:
-    """``tile``, if it is ``"auto"``, None or a number of pixels from SMALLEST_TILE. Raises InputError."""
-    if tile is None or tile == "auto":
-        return tile
-    if isinstance(tile, int) and not isinstance(tile, bool) and tile >= SMALLEST_TILE:
-        return tile
-    raise InputError(f"tile: {tile!r}; give 'auto', None (one piece) or {SMALLEST_TILE} or more pixels a side")
+def shortest_tile(window: int) -> int:
+    """SHORTEST, for windows of this many pixels, which a tile at the border fills up by reflection."""
+    return max(SHORTEST, 2 * window)
+
+
+def padded(height: int, width: int) -> Region:
+    """An image of this size whose sides are padded to a multiple of ``PATCH``, as CFGM sees it."""
+    return Region(0, height + -height % PATCH, 0, width + -width % PATCH)
 
 
 def make_plan(
@@ -98,8 +84,3 @@ def _bytes(height: int, width: int, tile: int, keep: tuple[str, ...], pixel: int
     halos = Halos.of(window)
     again = sum(count for name, count in MAPS.items() if name not in keep)
     return kept + (area(halos.shifted) + again * area(halos.embedded)) * pixel + FIXED_BYTES
-
-
-def show_bytes(count: int) -> str:
-    """As people write it: 1.5 GB, 300 MB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"

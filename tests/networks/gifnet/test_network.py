@@ -9,12 +9,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gifnet.errors import InputError
+from gifnet.execution.plan import Plan
+from gifnet.execution.tiles import cut
 from gifnet.networks.gifnet import Branch, GIFNet, GIFNetConfig
 from gifnet.networks.gifnet.folded import FoldedGIFNet, Moments
-from gifnet.networks.gifnet.inference import WHOLE, TiledGIFNet
+from gifnet.networks.gifnet.inference import WHOLE, TiledGIFNet, inference_form
 from gifnet.networks.gifnet.padding import reflect_pad
-from gifnet.networks.gifnet.plan import LADDER, Plan, make_plan
-from gifnet.regions import SHORTEST, Region, Sides, cut, padded
+from gifnet.networks.gifnet.plan import LADDER, make_plan
+from gifnet.regions import SHORTEST, Region
 
 TASKS = ("ivif", "medical", "meif", "mfif", "nir", "remote")
 CROPS = ("crop64", "crop70x101", "crop_1")
@@ -71,7 +73,7 @@ def test_golden_whole_images_in_tiles(official: GIFNet, task: str) -> None:
         torch.from_numpy(np.asarray(Image.open(shared_file(f"reference/golden/{task}_{name}.png"))).astype(np.float32))
         for name in ("a", "b", "full_y16")
     )
-    fused = official.inference_form()(a[None, None] / 255, b[None, None] / 255, Plan(256, LADDER[0], 0))
+    fused = inference_form(official)(a[None, None] / 255, b[None, None] / 255, Plan(256, LADDER[0], 0))
     # 2e-5: half of a 16-bit step, 7.6e-6, is lost in the stored image already.
     assert_within(fused[0, 0], expected / 65535, 2e-5)
 
@@ -94,7 +96,7 @@ def test_folded_form_equals_plain_at_every_side_from_1_to_20(main: str) -> None:
 def test_folded_form_equals_plain_on_random_weights_and_sizes(height: int, width: int) -> None:
     plain = random_network(height)
     a, b = torch.rand(2, 1, 1, height, width, generator=torch.Generator().manual_seed(width))
-    assert_within(plain.inference_form()(a, b), plain(a, b), 1e-5)
+    assert_within(inference_form(plain)(a, b), plain(a, b), 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -106,14 +108,14 @@ def test_folded_form_equals_plain_in_other_dimensions(config: dict[str, int]) ->
     a, b = torch.rand(2, 1, 1, 45, 70, generator=torch.Generator().manual_seed(8))
     whole = in_one_piece(plain)(a, b)
     assert_within(whole, plain(a, b), 1e-5)
-    assert_within(plain.inference_form()(a, b, Plan(64, (), 0)), whole, 1e-5)
+    assert_within(inference_form(plain)(a, b, Plan(64, (), 0)), whole, 1e-5)
 
 
 @torch.inference_mode()
 def test_a_batch_is_its_images_one_by_one(small_network: GIFNet) -> None:
     a, b = torch.rand(2, 3, 1, 21, 30, generator=torch.Generator().manual_seed(3))
     a[1] *= 0.1  # statistics are each image's own
-    form = small_network.inference_form()
+    form = inference_form(small_network)
     one_by_one = torch.cat([form(a[i : i + 1], b[i : i + 1]) for i in range(3)])
     assert_within(form(a, b), one_by_one, 1e-6)
 
@@ -124,7 +126,7 @@ def test_half_precision_stays_within_levels_of_float32(official: GIFNet) -> None
     a, b = golden["a"], golden["b"]
     # A level is 1/255. bfloat16 has 8 bits of significand, float16 has 11.
     for dtype, largest, mean in ((torch.float16, 1.0, 0.1), (torch.bfloat16, 8.0, 0.5)):
-        difference = (official.inference_form(dtype)(a, b) - golden["fused"]).abs() * 255
+        difference = (inference_form(official, dtype)(a, b) - golden["fused"]).abs() * 255
         assert float(difference.max()) <= largest
         assert float(difference.mean()) <= mean
 
@@ -139,7 +141,7 @@ def test_reflect_pad_is_numpys_reflect_at_any_size() -> None:
 
 
 def test_strict_network_says_what_it_wants(small_network: GIFNet) -> None:
-    form = small_network.inference_form()
+    form = inference_form(small_network)
     plane = torch.rand(1, 1, 8, 8)
     for a, b in (
         (plane[0], plane[0]),
@@ -188,7 +190,7 @@ def test_tiles_give_the_pixels_of_the_whole(small_network: GIFNet, keep: tuple[s
 @torch.inference_mode()
 def test_tiles_keep_to_the_grid_of_any_window(window: int, keep: tuple[str, ...]) -> None:
     plain = random_network(3, growth=2, position_hidden=8, window=window)
-    form = plain.inference_form()
+    form = inference_form(plain)
     a, b = torch.rand(2, 1, 1, 150, 213, generator=torch.Generator().manual_seed(12))
     tile = form.make_plan(150, 213, 10**9, 70).tile
     assert_within(form(a, b, Plan(tile, keep, 0)), in_one_piece(plain)(a, b), 1e-5)
@@ -259,30 +261,6 @@ def test_tiles_of_one_s_own_statistics_would_differ(small_network: GIFNet) -> No
     whole = folded(a, b)
     alone = folded(a[..., :64].contiguous(), b[..., :64].contiguous())
     assert float((whole[..., :32] - alone[..., :32]).abs().max()) > 1e-3
-
-
-def test_tiles_cover_a_region_once_and_keep_to_the_grid() -> None:
-    for height, width, size, shift in ((1, 1, 16, 0), (70, 101, 64, 4), (64, 64, 16, 0), (200, 90, 24, 4)):
-        image = padded(height, width)
-        assert image.shape == (height + -height % 4, width + -width % 4)
-        for region in (image, Region(16 + shift, image.bottom, 0, image.right)):
-            if region.top >= region.bottom:
-                continue
-            count = torch.zeros(image.shape)
-            for tile in cut(region, size, shift):
-                tile.of(count, image).add_(1)
-                assert tile.top in (0, region.top) or tile.top % 8 == shift
-                # A short remainder joins its neighbour, or reflections would reach beyond the tile.
-                assert min(tile.shape) >= min(SHORTEST, *region.shape)
-            assert bool((region.of(count, image) == 1).all())
-            assert float(count.sum()) == region.shape[0] * region.shape[1]
-
-
-def test_a_region_knows_the_image_s_own_sides() -> None:
-    image = Region(0, 40, 0, 60)
-    assert image.sides(image) == Sides()
-    assert Region(8, 40, 0, 16).sides(image) == Sides(left=True, right=False, top=False, bottom=True)
-    assert Region(8, 16, 8, 56).grown(10, image) == Region(0, 26, 0, 60)
 
 
 def test_moments_merge_to_those_of_all_values() -> None:

@@ -17,7 +17,11 @@ from PIL import Image, ImageCms
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.batch import files as filefusion
-from gifnet.files.reading import WRITABLE, Metadata, Raster, read_file, write_file
+from gifnet.files.formats import WRITABLE
+from gifnet.files.metadata import Metadata
+from gifnet.files.raster import Raster
+from gifnet.files.reading import read_file
+from gifnet.files.writing import write_file
 
 
 @pytest.fixture(autouse=True)
