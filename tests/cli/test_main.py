@@ -1,24 +1,17 @@
 """The command line as users run it: as a process."""
 
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run, run_fresh
 from conftest import EXAMPLES, photo, shared_file
 from PIL import Image
 
 import gifnet
-
-
-def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gifnet", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=300, env={**os.environ, **environment},
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -39,7 +32,7 @@ def assert_failed(result: subprocess.CompletedProcess[str], status: int, *words:
 
 def test_fuse_writes_what_the_library_gives(pair: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "fused.png"
-    result = run("fuse", *pair, "-o", out, "--device", "cpu")
+    result = run_fresh("fuse", *pair, "-o", out, "--device", "cpu")
     assert result.returncode == 0, result.stderr
     # Thread counts differ between processes, and so may the last bit: one level.
     difference = np.asarray(Image.open(out)).astype(int) - np.asarray(gifnet.fuse(*pair, device="cpu")).astype(int)
@@ -111,7 +104,7 @@ def test_failed_work_is_1_and_leaves_nothing(pair: tuple[Path, Path], tmp_path: 
 
 
 def test_info_names_versions_device_weights_and_hash() -> None:
-    result = run("info", "--device", "cpu")
+    result = run_fresh("info", "--device", "cpu")
     assert result.returncode == 0, result.stderr
     rows = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert rows["gifnet"] == gifnet.__version__
@@ -124,7 +117,7 @@ def test_info_names_versions_device_weights_and_hash() -> None:
 
 def test_version_and_help() -> None:
     assert run("--version").stdout.strip() == f"gifnet {gifnet.__version__}"
-    text = run("--help").stdout
+    text = run_fresh("--help").stdout
     for command in ("fuse", "enhance", "convert", "info", "eval"):
         assert command in text
 

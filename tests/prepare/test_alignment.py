@@ -4,7 +4,6 @@ import itertools
 import json
 import logging
 import math
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from commands import run
 from conftest import EXAMPLES, Mean, photo, shared_file
 from PIL import Image
 
@@ -354,11 +354,6 @@ def test_fuse_refuses_what_it_can_t_align(second: Fuser, pair: tuple[np.ndarray,
 
 
 # --- the command ----------------------------------------------------------------------------------
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gifnet", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_align_command(pair: tuple[np.ndarray, np.ndarray, np.ndarray], tmp_path: Path) -> None:
