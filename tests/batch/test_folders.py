@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
 from conftest import photo
@@ -571,7 +572,7 @@ def test_killed_at_any_moment_and_finished_by_a_rerun(tmp_path: Path, model: Pat
         finished = done
     assert finished
     (place.out / TEMPORARY).write_bytes(b"half")
-    result = subprocess.run(command(place), capture_output=True, text=True, check=False, timeout=300)
+    result = commands.run(*command(place)[3:])
     assert result.returncode == 0, result.stderr
     done, skipped = (int(number) for number in re.findall(r"(\d+) (?:done|skipped)", result.stderr))
     assert done + skipped == 12
