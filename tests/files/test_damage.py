@@ -9,6 +9,7 @@ import logging
 import random
 import signal
 import struct
+import sys
 import warnings
 import zlib
 from collections import Counter
@@ -247,15 +248,17 @@ def time_limit(seconds: int) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise TooSlow
 
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
     faulthandler.dump_traceback_later(6 * seconds, exit=True)  # a decoder that never comes back to Python
+    if sys.platform != "win32":
+        previous = signal.signal(signal.SIGALRM, stop)
+        signal.alarm(seconds)
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        if sys.platform != "win32":
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, previous)
 
 
 @pytest.fixture(autouse=True)
