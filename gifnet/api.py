@@ -123,7 +123,7 @@ def fuse(  # type: ignore[misc]  # which names the options
             options that are none; ``memory`` that does not suffice; an ``out`` that does not fit;
             a file of several images and no ``page``; colour or alpha deeper than 8 bits without the extra ``[files]``.
         AlignmentError: the images could not be aligned with confidence.
-        ImportError: ``align`` without the extra.
+        MissingExtraError: ``align`` without the extra "align".
         CheckpointError: see ``load``.
 
     What ``resize``, ``stretch`` and ``align`` did is logged (level INFO, "gifnet"), and noted in the EXIF image

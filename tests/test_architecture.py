@@ -15,6 +15,7 @@ from conftest import ROOT
 LAYERS = (
     "version",
     "errors",
+    "extras",
     "regions",
     "files",
     "images",
@@ -34,8 +35,6 @@ LAYERS = (
     "__main__",
     "",
 )
-# Modules whose functions may import parts of the package: these need an extra, which the rest does without.
-OPTIONAL = {"cli.train": "training"}
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,8 @@ def upward(found: list[Import]) -> list[str]:
 
 
 def hidden(found: list[Import]) -> list[str]:
-    """Imports in functions, but for those of optional parts."""
-    return [str(one) for one in found if one.inside and OPTIONAL.get(one.importer) != one.imported.split(".")[0]]
+    """Imports in functions."""
+    return [str(one) for one in found if one.inside]
 
 
 def circles(found: list[Import]) -> list[str]:

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the tables and write what was asked for. Returns 0, or 1 if any pair failed or there is none.
 
-    Raises InputError and ImportError as ``evaluate_folders`` does, and for files that can't be written.
+    Raises InputError as ``evaluate_folders`` does, and for files that can't be written.
     """
     if bool(args.sets) == bool(args.b_dir) or (args.sets and args.a_dir):
         args.wrong_usage("give A_DIR and B_DIR, or --sets DIR")

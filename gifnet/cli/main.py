@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gifnet: interrupted", file=sys.stderr)
         return 130
-    except (InputError, OSError, MemoryError, RuntimeError, ImportError) as error:
+    except (InputError, OSError, MemoryError, RuntimeError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"gifnet: {message}", file=sys.stderr)
         return 1

@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import InputError
+from ..training.objective import Sources
+from ..training.run import HeldOut, train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on training; returns the exit status: 128 and the signal's number where one left it unfinished."""
-    try:  # the extra [train]
-        from ..training.objective import Sources
-        from ..training.run import HeldOut, train
-    except ModuleNotFoundError as error:
-        raise InputError(f"training needs {error.name}: pip install 'gifnet[train]'") from error
-
     stopped = train(
         Sources(
             args.infrared,

@@ -81,7 +81,7 @@ def evaluate_folders(
 
     Raises:
         InputError: no such folder, unknown metrics, models that can't be loaded or share a label.
-        ImportError: a metric needs torchmetrics, and it is missing.
+        MissingExtraError: a metric needs torchmetrics, and it is missing (extra "metrics").
     """
     names = _checked_metrics(metrics)
     a, b = _Folder.scan(a_dir), _Folder.scan(b_dir)

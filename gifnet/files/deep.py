@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..errors import InputError
+from ..extras import require
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -23,15 +24,9 @@ _PHOTOMETRIC = {0: 1, 1: 1, 2: 3, 5: 4}  # white is zero, black is zero, RGB, CM
 
 
 def check_installed(name: str) -> None:
-    """Raises InputError if the extra is missing."""
-    try:
-        import imagecodecs  # noqa: F401
-        import tifffile  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"{name}: more than 8 bits a channel in colour or with alpha need tifffile and imagecodecs: "
-            "pip install 'gifnet[files]'"
-        ) from error
+    """Raises MissingExtraError unless both packages are there."""
+    for module in ("tifffile", "imagecodecs"):
+        require(module, extra="files", purpose=f"{name}: colour or alpha of more than 8 bits a channel")
 
 
 def check_page(page: int | None, pages: int, name: str) -> None:

@@ -1,12 +1,12 @@
 """What the metrics take: luminance planes, checked and brought to the 0..255 scale; and the library some come from."""
 
-from importlib import import_module
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..extras import require
 
 PEAK = 255.0  # the scale on which the field's figures are computed
 ROUNDING = 1e-4  # how far outside [0, 1] a plane may stray
@@ -49,8 +49,5 @@ def check_size(height: int, width: int, smallest: int) -> None:
 
 
 def image_functions() -> ModuleType:
-    """``torchmetrics.functional.image``; an ImportError that says what to install where it is missing."""
-    try:
-        return import_module("torchmetrics.functional.image")
-    except ImportError as error:
-        raise ImportError("this metric needs torchmetrics: pip install 'gifnet[metrics]'") from error
+    """``torchmetrics.functional.image``; raises MissingExtraError."""
+    return require("torchmetrics.functional.image", extra="metrics", purpose="this metric")

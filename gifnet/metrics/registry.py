@@ -257,7 +257,7 @@ def evaluate(fused: Tensor, a: Tensor, b: Tensor, names: Iterable[str] | None = 
 
     Raises:
         InputError: see ``gifnet.metrics``; an unknown name; images too small for a metric that was named.
-        ImportError: a metric of torchmetrics without torchmetrics.
+        MissingExtraError: a metric of torchmetrics without torchmetrics (extra "metrics").
     """
     metrics = chosen(names)
     if names is None and fused.ndim == 4:

@@ -49,7 +49,7 @@ def pansharpen(
 
     Raises:
         InputError: what is no multispectral or panchromatic image; sizes that don't belong together; NaN.
-        ImportError: paths, without rasterio.
+        MissingExtraError: paths, without rasterio (extra "geo").
     """
     fuse = fuse_with(model, device, dtype, tile, memory, progress)
     paths = [isinstance(image, (str, os.PathLike)) for image in (ms, pan)]

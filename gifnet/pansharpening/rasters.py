@@ -59,7 +59,7 @@ def pansharpen_files(
 
     Raises:
         InputError: files that are no rasters, or don't belong together; nodata pixels but no value for them.
-        ImportError: rasterio is missing.
+        MissingExtraError: rasterio is missing (extra "geo").
     """
     rasterio, out = rasterio_module(), Path(out)
     if out.suffix.lower() not in (".tif", ".tiff"):

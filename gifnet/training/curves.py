@@ -8,9 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..errors import CheckpointError
+from ..extras import require
 from ..files.atomic import atomic_path
 
 Row = dict[str, float]  # by column; the first column is "iteration"
@@ -53,7 +53,8 @@ def draw(path: Path, losses: Sequence[Row], validations: Sequence[Row] = ()) -> 
     Columns of ``losses`` after the first two, which are iteration and rate, are drawn.
     """
     rows = 2 if validations else 1
-    figure = Figure(figsize=(9, 4.5 * rows), layout="constrained")
+    figure_class = require("matplotlib.figure", extra="train", purpose="drawing curves").Figure
+    figure = figure_class(figsize=(9, 4.5 * rows), layout="constrained")
     panel, *others = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     for index, name in enumerate(list(losses[0])[2:] if losses else []):
         finite = [row for row in losses if math.isfinite(row[name])]  # a task that an iteration had none of has no loss

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..execution.device import choose_device
 from ..files.lock import locked
 from ..networks.registry import registered
+from . import check_installed
 from .objective import Sources, objective_of
 from .recipe import read_recipe
 from .trainer import Trainer
@@ -58,6 +59,7 @@ def train(
     Raises:
         InputError, CheckpointError: naming the folder, file or setting that is wrong.
     """
+    check_installed()
     networks = registered()
     if network not in networks:
         raise InputError(f"network: {network!r}; give one of {', '.join(networks)}")

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..checkpoints.format import describe, save_weights
 from ..errors import CheckpointError, InputError
+from . import check_installed
 from .curves import Row, draw, read_rows, write_rows
 from .objective import Objective
 from .state import State, damaged, read_state, write_state
@@ -45,6 +46,7 @@ class Trainer:
         validation: Validation | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> None:
+        check_installed()
         self.objective, self.recipe, self.folder = objective, objective.recipe, folder
         self.validation, self._notes = validation, dict(notes or {})
         self.model = objective.start(model)

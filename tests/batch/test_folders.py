@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
 from conftest import photo
@@ -453,7 +454,7 @@ def test_an_event_that_can_not_be_written_leaves_no_half_line(tmp_path: Path, mo
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
 def test_one_process_at_a_time(place: Place) -> None:
     place.out.mkdir()
-    script = "import sys, pathlib, gifnet.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
+    script = "import sys, pathlib, gifnet.batch.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
     script += "print(1, flush=1); input()"
     command = [sys.executable, "-c", script, str(place.out)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -571,7 +572,7 @@ def test_killed_at_any_moment_and_finished_by_a_rerun(tmp_path: Path, model: Pat
         finished = done
     assert finished
     (place.out / TEMPORARY).write_bytes(b"half")
-    result = subprocess.run(command(place), capture_output=True, text=True, check=False, timeout=300)
+    result = commands.run(*command(place)[3:])
     assert result.returncode == 0, result.stderr
     done, skipped = (int(number) for number in re.findall(r"(\d+) (?:done|skipped)", result.stderr))
     assert done + skipped == 12

@@ -1,9 +1,6 @@
 """Tiles, memory and progress."""
 
 import logging
-import subprocess
-import sys
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import run
 from conftest import EXAMPLES, Mean
 from PIL import Image
 
@@ -93,9 +91,9 @@ def test_too_little_memory_says_what_would_do(fuser: Fuser, pair: tuple[np.ndarr
 
 @pytest.mark.parametrize("wrong", [63, 0, -64, 64.0, True, "whole", (64, 64)])
 def test_what_is_no_tile(wrong: Any, fuser: Fuser, pair: tuple[np.ndarray, np.ndarray]) -> None:
-    for run in (lambda: fuser.fuse(*pair, tile=wrong), lambda: fuser.enhance(pair[0], tile=wrong)):
+    for work in (lambda: fuser.fuse(*pair, tile=wrong), lambda: fuser.enhance(pair[0], tile=wrong)):
         with pytest.raises(InputError, match=r"tile: .*64 or more"):
-            run()
+            work()
 
 
 class OutOfMemory(Mean):
@@ -171,12 +169,6 @@ def test_a_bar_is_shown_where_it_is_asked_for(fuser: Fuser, capfd: pytest.Captur
 # --- the command line -------------------------------------------------------------------------------
 
 
-def gifnet_process(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "gifnet", *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
-
-
 def test_tile_and_memory_on_the_command_line(tmp_path: Path) -> None:
     names = []
     for name in "ab":
@@ -185,16 +177,15 @@ def test_tile_and_memory_on_the_command_line(tmp_path: Path) -> None:
         names.append(str(tmp_path / f"{name}.png"))
     options: list[tuple[str, ...]] = [("--tile", "64", "--memory", "400MB"), ("--tile", "none")]
     for index, extra in enumerate(options):
-        done = gifnet_process("fuse", *names, "-o", str(tmp_path / f"{index}.png"), *extra)
+        done = run("fuse", *names, "-o", str(tmp_path / f"{index}.png"), *extra)
         assert (done.returncode, done.stderr) == (0, "")
     one, other = (np.asarray(Image.open(tmp_path / f"{index}.png")).astype(int) for index in range(2))
     np.testing.assert_allclose(one, other, atol=1)
-    check: Callable[..., Any] = gifnet_process
     for extra, message in ((("--tile", "10"), "64 or more"), (("--memory", "lots"), "2GB")):
-        done = check("enhance", names[0], "-o", str(tmp_path / "x.png"), *extra)
+        done = run("enhance", names[0], "-o", str(tmp_path / "x.png"), *extra)
         assert done.returncode == 2
         assert message in done.stderr
-    done = gifnet_process("enhance", names[0], "-o", str(tmp_path / "x.png"), "--memory", "50MB")
+    done = run("enhance", names[0], "-o", str(tmp_path / "x.png"), "--memory", "50MB")
     assert done.returncode == 1
     assert "may be used; give more memory" in done.stderr
     assert not (tmp_path / "x.png").exists()

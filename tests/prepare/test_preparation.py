@@ -1,14 +1,13 @@
 """What is done to a pair before fusing: resize= and stretch=, their notes and options (align= is in test_align)."""
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from commands import run
 from conftest import Passing, photo
 from PIL import Image
 
@@ -164,11 +163,6 @@ def test_describe() -> None:
     assert describe(stretch=(1, 99), align="homography") == {"stretch": [1.0, 99.0], "align": "homography"}
     with pytest.raises(InputError):
         describe(stretch=(5, 1))
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gifnet", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_the_command_line(tmp_path: Path) -> None:

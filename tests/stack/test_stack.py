@@ -1,8 +1,6 @@
 """Stacks of more than two images: what N copies, any order, any size and any kind give; files; the command line."""
 
 import itertools
-import subprocess
-import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import run
 from conftest import EXAMPLES, Mean, photo
 from PIL import Image
 
@@ -250,13 +249,6 @@ def test_stack_files(folder: Path, tmp_path: Path) -> None:
         stack_files(tmp_path / "none")
     with pytest.raises(InputError, match="holds 0 images"):
         stack_files(tmp_path)
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gifnet", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
 
 
 def test_command_line(folder: Path) -> None:

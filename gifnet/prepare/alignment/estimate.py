@@ -54,7 +54,7 @@ def align(
     Raises:
         AlignmentError: the images have too little structure in common.
         InputError: whatever is wrong with an image or argument.
-        ImportError: OpenCV is missing (extra "align").
+        MissingExtraError: OpenCV is missing (extra "align").
     """
     limits = Limits(max_shift, max_rotation, max_scale)
     return align_pictures(read(a, "a"), read(b, "b"), motion, limits, min_confidence)
