@@ -15,6 +15,7 @@ from conftest import ROOT
 LAYERS = (
     "version",
     "errors",
+    "options",
     "regions",
     "files",
     "images",

@@ -6,10 +6,10 @@ from ..checkpoints.format import save_weights
 from ..networks.gifnet.official import convert_official
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gifnet convert``."""
-    command.add_argument("official", metavar="OFFICIAL", help="the released .pth file")
-    command.add_argument("out", metavar="OUT.safetensors", type=_safetensors_path)
+    parser.add_argument("official", metavar="OFFICIAL", help="the released .pth file")
+    parser.add_argument("out", metavar="OUT.safetensors", type=_safetensors_path)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,6 +9,10 @@ from ..checkpoints.format import file_sha256, load_weights
 from ..errors import InputError
 from ..execution.device import choose_device
 from ..networks.gifnet import GIFNet
+from ..options.declarations import DEVICE, MAX_PIXELS
+from . import flags
+
+VALIDATE_EVERY = 500  # iterations
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,12 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="held-out pairs to choose the best weights by",
     )
     parser.add_argument("--validate-photos", type=Path, metavar="DIR", help="held-out sharp photographs, likewise")
-    parser.add_argument("--validate-every", type=int, default=500, metavar="N", help="iterations; 500 by default")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+    parser.add_argument("--validate-every", type=int, metavar="N", help=f"iterations; {VALIDATE_EVERY} by default")
+    flags.add_options(parser, DEVICE, MAX_PIXELS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on training; returns the exit status."""
+    if args.validate_every is not None and not (args.validate or args.validate_photos):
+        raise flags.WrongUsage("--validate-every goes with --validate or --validate-photos")
+    with flags.reading_up_to(args.max_pixels):
+        return _train(args)
+
+
+def _train(args: argparse.Namespace) -> int:
     try:  # the extra [train]
         from ..training.data import TrainingData
         from ..training.densenet import load_densenet_phi
@@ -68,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     validation = None
     if args.validate or args.validate_photos:
         pairs = tuple(args.validate) if args.validate else None
-        validation = Validation(pairs, args.validate_photos, args.validate_every)
+        validation = Validation(
+            pairs, args.validate_photos, VALIDATE_EVERY if args.validate_every is None else args.validate_every
+        )
     data: TrainingData | TaskData
     data = TrainingData(args.infrared, args.visible, args.photos, recipe.data, recipe.seed, progress=True)
     if recipe.steps == "tasks":

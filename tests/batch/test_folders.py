@@ -659,7 +659,7 @@ def test_enhance_command(place: Place, capsys: pytest.CaptureFixture[str]) -> No
 def test_an_interrupt_is_130_and_keeps_what_is_done(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = gifnet.Fuser.fuse
+    real = gifnet.Fuser.fuse_images
     calls = iter(range(3))
 
     def fuse(self: gifnet.Fuser, *images: Any, **options: Any) -> Any:
@@ -667,7 +667,7 @@ def test_an_interrupt_is_130_and_keeps_what_is_done(
             raise KeyboardInterrupt
         return real(self, *images, **options)
 
-    monkeypatch.setattr(gifnet.Fuser, "fuse", fuse)
+    monkeypatch.setattr(gifnet.Fuser, "fuse_images", fuse)
     assert main(place) == 130
     assert capsys.readouterr().err == "gifnet: interrupted\n"
     assert sorted(os.listdir(place.out)) == ["0.png", "1.png", NAME]

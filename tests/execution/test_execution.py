@@ -17,7 +17,8 @@ from PIL import Image
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.execution import memory
-from gifnet.execution.memory import free_memory, parse_bytes
+from gifnet.execution.memory import free_memory, show_bytes
+from gifnet.options.values import parse_bytes
 from gifnet.execution.plan import Plan
 from gifnet.images import lazy
 from gifnet.networks.gifnet import GIFNet

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from ...errors import InputError
 from ...execution.memory import show_bytes
-from ...execution.plan import SMALLEST_TILE, Plan, check_tile
+from ...execution.plan import Plan
+from ...options.values import SMALLEST_TILE, check_tile
 from ...regions import SHORTEST, Region
 from .cfgm import PATCH
 from .folded import BLOCK_HALO, DECODE_HALO
