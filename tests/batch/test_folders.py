@@ -334,6 +334,24 @@ def test_an_output_never_replaces_an_input(tmp_path: Path, model: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["ir", "vis"]
 
 
+def test_a_function_is_told_of_images_done(place: Place) -> None:
+    told: list[tuple[int, int]] = []
+    place.fuse(progress=lambda done, count: told.append((done, count)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    (place.a / "0.png").write_bytes(b"damaged")
+    told.clear()
+    place.fuse(progress=lambda done, count: told.append((done, count)))
+    assert told == [(1, 1)], "what is finished is no work, what fails is"
+
+    def stop(done: int, count: int) -> None:
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        place.fuse(progress=stop, overwrite=True)
+    with pytest.raises(InputError, match="progress: 'yes'"):
+        place.fuse(progress="yes")
+
+
 def test_options_that_do_not_exist_are_refused_at_once(place: Place) -> None:
     with pytest.raises(TypeError, match="melt"):
         place.fuse(melt=True)

@@ -49,6 +49,17 @@ def test_amounts_of_memory(text: str | int, count: float) -> None:
     assert parse_bytes(text) == int(count)
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1, "1 bytes"), (999, "999 bytes"), (1000, "1 KB"), (999_499, "999 KB"), (999_500, "1 MB"), (1_500_000, "2 MB"),
+        (999_499_999, "999 MB"), (999_500_000, "1.0 GB"), (1_540_000_000, "1.5 GB"),
+    ],
+)  # fmt: skip
+def test_amounts_are_shown_in_their_own_unit(count: int, text: str) -> None:
+    assert show_bytes(count) == text
+
+
 @pytest.mark.parametrize("wrong", ["2 apples", "", "GB", "-1GB", 0, -5, True, float("nan"), [2], "1e3"])
 def test_what_is_no_amount_of_memory(wrong: Any, fuser: Fuser, pair: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(InputError, match=r"memory: .*'2GB'"):
