@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-CODE = '''
+CODE = """
 from typing import Any
 from typing_extensions import assert_type
 import numpy as np
@@ -40,9 +40,10 @@ gifnet.enhance_folder("a", "c", tyle=3)  # wrong: tyle
 gifnet.pansharpen(x, x, tyle=3)  # wrong: tyle
 gifnet.align(x, x, motion="turn")  # wrong: motion
 gifnet.load(devise="cpu")  # wrong: devise
-'''
+"""
 
 
+@pytest.mark.slow
 def test_misspelt_options_are_errors_of_mypy(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     file = tmp_path / "code.py"

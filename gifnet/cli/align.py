@@ -29,9 +29,12 @@ def run(args: argparse.Namespace) -> int:
     """Align, write the warped image and print the estimate. Returns 0; raises as ``align`` does."""
     if args.crop and not args.output:
         raise flags.WrongUsage("--crop is for B_ALIGNED; name it with -o")
+    chosen = {option.name: getattr(args, option.name) for option in OPTIONS}
+    for option in (MAX_ROTATION, MAX_SCALE) if args.motion == "translation" else ():
+        if chosen[option.name] != option.default:
+            raise flags.WrongUsage(f"--{option.name.replace('_', '-')} is not for --motion translation")
     if args.output:
         check_output(args.output)  # before the work, not after it
-    chosen = {option.name: getattr(args, option.name) for option in OPTIONS}
     with flags.reading_up_to(args.max_pixels):
         a, b = (read_for_writing(path, args.page) for path in (args.a, args.b))
     found = align(a, b, **chosen)

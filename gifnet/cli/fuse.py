@@ -6,6 +6,7 @@ from typing import Any
 
 from ..batch.files import fuse_files
 from ..batch.folders import fuse_folders
+from ..errors import InputError
 from ..files.listing import stack_files
 from ..options.declarations import ALIGN, DEVICE, DTYPE, MAX_PIXELS, MEMORY, MODEL, PAGE, RESIZE, STRETCH, TILE
 from . import flags, folders
@@ -68,7 +69,7 @@ def _add_stack(parser: argparse.ArgumentParser, *images: argparse.Action) -> Non
 
 
 def _stack(folder: str, a: str | None, output: str) -> list[str]:
-    """The images of ``--stack``. Raises WrongUsage where others are named too, and InputError as ``stack_files``."""
+    """The images of ``--stack``. Raises InputError where others are named too, and as ``stack_files``."""
     if a is not None:
-        raise flags.WrongUsage(f"--stack {folder} and {a}: give either a folder or images")
+        raise InputError(f"--stack {folder} and {a}: give either a folder or images")
     return stack_files(folder, output)

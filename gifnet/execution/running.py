@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..options.declarations import MEMORY, PROGRESS, TILE
 from ..options.values import Memory, Progress, Tile
 from .form import InferenceForm, Sink, Source
-from .memory import free_memory
+from .memory import free_memory, show_bytes
 from .plan import Plan
 from .progress import reporter
 
@@ -65,7 +65,13 @@ class Execution:
         if self.memory is None:
             budget = int(free_memory(device) * FREE_SHARE)
         else:
-            budget = self.memory - taken * (device.type == "cpu")
+            images = taken if device.type == "cpu" else 0  # those in RAM are not in a GPU's memory
+            budget = max(0, self.memory - images)
+            if budget == 0 and self.tile is not None:
+                raise InputError(
+                    f"memory: the images themselves take {show_bytes(images)}, but only {show_bytes(self.memory)} may be "
+                    "used; give more memory"
+                )
         plan = form.make_plan(*size, budget, self.tile)
         for attempt in range(ATTEMPTS):
             logger.debug("%d×%d pixels on %s: %s", size[1], size[0], device, plan)

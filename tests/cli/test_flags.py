@@ -38,6 +38,11 @@ def place(tmp_path: Path) -> Path:
         ("enhance ir/0.png -o out.png --max-pixels few", "'few'; give a number of pixels"),
         ("fuse --align turn ir/0.png vis/0.png -o out.png", "'turn' is no motion"),
         ("align ir/0.png vis/0.png --crop", "--crop is for B_ALIGNED; name it with -o"),
+        (
+            "align ir/0.png vis/0.png --motion translation --max-scale 1.2",
+            "--max-scale is not for --motion",
+        ),
+        ("align ir/0.png vis/0.png --motion translation --max-rotation 9", "--max-rotation is not for --motion"),
         ("eval ir vis --fused vis --save-fused out", "--save-fused is for models, and only --fused was given"),
         ("eval ir vis --fused vis --device cpu", "--device is for models"),
         ("eval ir vis --fused vis --dtype float16", "--dtype is for models"),

@@ -18,11 +18,11 @@ import gifnet
 from gifnet import Fuser, InputError
 from gifnet.execution import memory
 from gifnet.execution.memory import free_memory, show_bytes
-from gifnet.options.values import parse_bytes
 from gifnet.execution.plan import Plan
 from gifnet.images import lazy
 from gifnet.networks.gifnet import GIFNet
 from gifnet.networks.gifnet.plan import make_plan
+from gifnet.options.values import parse_bytes
 
 CPU = torch.device("cpu")
 
@@ -220,3 +220,10 @@ def test_options_reach_the_functions_of_the_package(pair: tuple[np.ndarray, np.n
     assert gifnet.fuse(a, b, **options) is out
     assert gifnet.enhance(a, **options) is out
     assert len(steps) == 6
+
+
+def test_too_little_memory_is_named_as_it_is(fuser: Fuser, pair: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(InputError, match=r"memory: the images themselves take 362 KB, but only 1 KB may be used; give"):
+        fuser.fuse(*pair, memory="1KB")
+    with pytest.raises(InputError, match=r"only 638 KB may be used; give more memory"):
+        fuser.fuse(*pair, memory="1MB")
