@@ -69,8 +69,8 @@ class Execution:
             budget = max(0, self.memory - images)
             if budget == 0 and self.tile is not None:
                 raise InputError(
-                    f"memory: the images themselves take {show_bytes(images)}, but only {show_bytes(self.memory)} may be "
-                    "used; give more memory"
+                    f"memory: the images themselves take {show_bytes(images)}, but only {show_bytes(self.memory)} may "
+                    "be used; give more memory"
                 )
         plan = form.make_plan(*size, budget, self.tile)
         for attempt in range(ATTEMPTS):
