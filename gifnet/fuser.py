@@ -1,8 +1,9 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
 import os
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -12,20 +13,21 @@ from torch import Tensor, nn
 from .errors import InputError
 from .execution.device import choose_device, choose_dtype
 from .execution.form import Sink, Source, plane_jobs
-from .execution.memory import Memory
-from .execution.plan import Tile
-from .execution.progress import Progress
 from .execution.running import DEFAULT, Execution
 from .images import colour
 from .images.lazy import ArrayCanvas, LazyPicture
 from .images.picture import Picture, check_alike
 from .images.reading import ImageLike, read
 from .networks.registry import SelfContained, enhancing_form, inference_form
-from .prepare.preparation import Align, prepare, prepare_one
-from .prepare.resize import Resize
-from .prepare.stretch import Stretch
+from .options.declarations import STRENGTH
+from .options.keywords import EnhanceImageOptions, FuseImagesOptions
+from .options.values import Align, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
+from .prepare.preparation import Preparation
 from .regions import Region
 from .stack.composition import argument_names, fuse_stack
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
@@ -39,8 +41,8 @@ class Fuser:
     def __init__(
         self,
         network: nn.Module | SelfContained,
-        device: str | torch.device = "auto",
-        dtype: str | torch.dtype = "auto",
+        device: Device = "auto",
+        dtype: Dtype = "auto",
         name: str = "",
     ) -> None:
         self.device = choose_device(device)
@@ -54,20 +56,20 @@ class Fuser:
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
 
-    def to(self, device: str | torch.device | None = None, dtype: str | torch.dtype = "auto") -> "Fuser":
+    def to(self, device: Device | None = None, dtype: Dtype = "auto") -> "Fuser":
         """The same model on another device (None: this one) or in another precision ("auto": the device's own)."""
         return Fuser(self._network, self.device if device is None else device, dtype, self.name)
 
     @overload
-    def fuse(self, a: Kind, b: ImageLike, *more: ImageLike, **options: Any) -> Kind: ...
+    def fuse(self, a: Kind, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]") -> Kind: ...
     @overload
     def fuse(
-        self, a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: Any
+        self, a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]"
     ) -> Image.Image | Any: ...
     @overload
-    def fuse(self, a: Picture, b: ImageLike, *more: ImageLike, **options: Any) -> Any: ...
+    def fuse(self, a: Picture, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]") -> Any: ...
 
-    def fuse(  # type: ignore[misc]  # which names the options
+    def fuse(
         self,
         a: ImageLike,
         b: ImageLike,
@@ -81,30 +83,53 @@ class Fuser:
         progress: Progress = None,
         out: Any = None,
     ) -> Any:
-        """See ``gifnet.fuse``."""
-        execution = Execution(tile, memory, progress)
-        execution.check()
-        if more:
-            if resize is not None or align or out is not None:
-                raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
-            sources = zip(argument_names(), (a, b, *more), strict=False)
-            pictures = (prepare_one(read(source, name, page).loaded(), stretch) for name, source in sources)
-            return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
-        first, second = read(a, "a", page), read(b, "b", page)
-        if resize is not None or stretch or align:
-            first, second = first.loaded(), second.loaded()
-        first, second = prepare(first, second, resize, stretch, align)
-        check_alike(first, second)
-        return self._execute(execution, first, second, 1.0, out)
+        """Fuse two or more aligned images of one scene with this model; ``gifnet.fuse`` says more.
+
+        Args:
+            a: an image of any kind that ``gifnet.fuse`` takes; in infrared-visible pairs, the infrared.
+            b: an image of the same height and width; of any other kind and dtype.
+            more: the further images of a focus stack or exposure bracket.
+            page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is
+                refused.
+            resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
+                images that show the same: ratios of sides that differ by more than 2 % are refused.
+            stretch: map the range between two percentiles to black and white first, each grey input on its own. True
+                (0.1 and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and
+                the like. Images in colour are left alone.
+            align: warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True
+                (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``.
+                Needs the extra ``[align]``; no batches of several.
+            tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the
+                whole image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same
+                with any.
+            memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``.
+                None: 70 % of what is free. With less, stage results are computed again instead of kept, which takes up
+                to twice as long. The plan is logged (level DEBUG, "gifnet").
+            progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the
+                work with an exception; False: neither; None: a bar on a terminal, after two seconds.
+            out: an array of the result's shape and dtype to write it into, such as a ``numpy.memmap``; it is returned.
+                With ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as inputs, images may be larger than
+                memory: they are read and written by regions.
+
+        Returns:
+            The fused image in ``a``'s kind and dtype.
+
+        Raises:
+            InputError, AlignmentError: see ``gifnet.fuse``.
+        """
+        preparation = Preparation.checked(page, resize, stretch, align)
+        return self.fuse_images((a, b, *more), preparation, Execution.checked(tile, memory, progress), out)
 
     @overload
-    def enhance(self, x: Kind, strength: float = 1.0, **options: Any) -> Kind: ...
+    def enhance(self, x: Kind, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Kind: ...
     @overload
-    def enhance(self, x: "str | os.PathLike[str]", strength: float = 1.0, **options: Any) -> Image.Image | Any: ...
+    def enhance(
+        self, x: "str | os.PathLike[str]", strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
+    ) -> Image.Image | Any: ...
     @overload
-    def enhance(self, x: Picture, strength: float = 1.0, **options: Any) -> Any: ...
+    def enhance(self, x: Picture, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Any: ...
 
-    def enhance(  # type: ignore[misc]  # which names the options
+    def enhance(
         self,
         x: ImageLike,
         strength: float = 1.0,
@@ -116,13 +141,63 @@ class Fuser:
         progress: Progress = None,
         out: Any = None,
     ) -> Any:
-        """See ``gifnet.enhance``."""
-        if not 0 <= strength <= 1:
-            raise InputError(f"strength: {strength} is outside 0 (the image as it is) to 1 (fully enhanced)")
-        execution = Execution(tile, memory, progress)
-        execution.check()
-        picture = read(x, "x", page)
-        picture = prepare_one(picture.loaded() if stretch else picture, stretch)
+        """Enhance one image with this model; ``gifnet.enhance`` says more.
+
+        Args:
+            x: an image of any kind that ``gifnet.fuse`` takes.
+            strength: from 0 (the image as it is) to 1 (the network's result). Between them, a blend of luminances.
+            page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is
+                refused.
+            stretch: map the range between two percentiles to black and white first, each grey input on its own. True
+                (0.1 and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and
+                the like. Images in colour are left alone.
+            tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the
+                whole image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same
+                with any.
+            memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``.
+                None: 70 % of what is free. With less, stage results are computed again instead of kept, which takes up
+                to twice as long. The plan is logged (level DEBUG, "gifnet").
+            progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the
+                work with an exception; False: neither; None: a bar on a terminal, after two seconds.
+            out: an array of the result's shape and dtype to write it into, such as a ``numpy.memmap``; it is returned.
+                With ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as inputs, images may be larger than
+                memory: they are read and written by regions.
+
+        Returns:
+            The enhanced image in ``x``'s kind and dtype.
+
+        Raises:
+            InputError: see ``gifnet.enhance``.
+        """
+        preparation = Preparation.checked(page, stretch=stretch)
+        return self.enhance_image(x, strength, preparation, Execution.checked(tile, memory, progress), out)
+
+    def fuse_images(
+        self, images: Sequence[ImageLike], preparation: Preparation, execution: Execution = DEFAULT, out: Any = None
+    ) -> Any:
+        """``fuse`` of two or more images, its options already checked."""
+        if len(images) > 2:
+            if preparation.resize is not None or preparation.align is not None or out is not None:
+                raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
+            named = zip(argument_names(), images, strict=False)
+            pictures = (preparation.one(read(image, name, preparation.page).loaded()) for name, image in named)
+            return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
+        first, second = (read(image, name, preparation.page) for name, image in zip("ab", images, strict=True))
+        first, second = preparation.pair(first, second)
+        check_alike(first, second)
+        return self._execute(execution, first, second, 1.0, out)
+
+    def enhance_image(
+        self,
+        x: ImageLike,
+        strength: float,
+        preparation: Preparation,
+        execution: Execution = DEFAULT,
+        out: Any = None,
+    ) -> Any:
+        """``enhance``, its options but ``strength`` already checked."""
+        strength = STRENGTH.check(strength)
+        picture = preparation.one(read(x, "x", preparation.page))
         if strength == 0 and out is None and not isinstance(picture, LazyPicture):
             return picture.pack(picture.pixels, picture.alpha)
         return self._execute(execution, picture, picture, strength, out)

@@ -16,6 +16,7 @@ LAYERS = (
     "version",
     "errors",
     "extras",
+    "options",
     "regions",
     "files",
     "images",

@@ -4,8 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..options.declarations import DEVICE, MAX_PIXELS
 from ..training.objective import Sources
 from ..training.run import HeldOut, train
+from . import flags
+
+VALIDATE_EVERY = 500  # iterations
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,28 +37,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="held-out pairs to choose the best weights by",
     )
     parser.add_argument("--validate-photos", type=Path, metavar="DIR", help="held-out sharp photographs, likewise")
-    parser.add_argument("--validate-every", type=int, default=500, metavar="N", help="iterations; 500 by default")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+    parser.add_argument("--validate-every", type=int, metavar="N", help=f"iterations; {VALIDATE_EVERY} by default")
+    flags.add_options(parser, DEVICE, MAX_PIXELS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on training; returns the exit status: 128 and the signal's number where one left it unfinished."""
-    stopped = train(
-        Sources(
-            args.infrared,
-            args.visible,
-            args.photos,
-            tuple(args.exposures) if args.exposures else None,
-            args.densenet_weights,
-        ),
-        args.output,
-        network=args.network,
-        recipe_file=args.recipe,
-        settings=[*args.set, *([f"losses.phi={args.phi}"] if args.phi else [])],
-        init=args.init,
-        held_out=HeldOut(tuple(args.validate) if args.validate else None, args.validate_photos, args.validate_every),
-        device=args.device,
-    )
+    if args.validate_every is not None and not (args.validate or args.validate_photos):
+        raise flags.WrongUsage("--validate-every goes with --validate or --validate-photos")
+    with flags.reading_up_to(args.max_pixels):
+        stopped = train(
+            Sources(
+                args.infrared,
+                args.visible,
+                args.photos,
+                tuple(args.exposures) if args.exposures else None,
+                args.densenet_weights,
+            ),
+            args.output,
+            network=args.network,
+            recipe_file=args.recipe,
+            settings=[*args.set, *([f"losses.phi={args.phi}"] if args.phi else [])],
+            init=args.init,
+            held_out=HeldOut(
+                tuple(args.validate) if args.validate else None,
+                args.validate_photos,
+                VALIDATE_EVERY if args.validate_every is None else args.validate_every,
+            ),
+            device=args.device,
+        )
     if stopped is None:
         return 0
     print(f"gifnet: {args.output}: stopped by {stopped.name}; the same command goes on from there", file=sys.stderr)

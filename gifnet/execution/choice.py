@@ -1,8 +1,9 @@
 """Choosing a plan: what tile sizes there are, and what is said where even the least plan takes too much memory."""
 
 from ..errors import InputError
+from ..options.values import SMALLEST_TILE, Tile
 from .memory import show_bytes
-from .plan import SMALLEST_TILE, Plan, Tile
+from .plan import Plan
 
 
 def tile_sizes(tile: Tile, largest: int, grid: int = 1) -> list[int]:

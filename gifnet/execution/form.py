@@ -6,8 +6,9 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from ..options.values import Tile
 from ..regions import Region
-from .plan import Plan, Tile
+from .plan import Plan
 
 Source: TypeAlias = Callable[[Region], Tensor]  # of both planes' region, (1, 2, h, w), floating point in [0, 1]
 Sink: TypeAlias = Callable[[Region, Tensor], None]  # for the fused plane's, (1, 1, h, w), float32

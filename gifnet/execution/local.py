@@ -6,10 +6,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ..options.values import Tile, check_tile
 from ..regions import Region
 from .choice import check_budget, tile_sizes
 from .form import Sink, Source
-from .plan import Plan, Tile, check_tile
+from .plan import Plan
 from .tiles import cut
 
 TILE = 512  # pixels a side, where memory allows

@@ -335,6 +335,24 @@ def test_an_output_never_replaces_an_input(tmp_path: Path, model: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["ir", "vis"]
 
 
+def test_a_function_is_told_of_images_done(place: Place) -> None:
+    told: list[tuple[int, int]] = []
+    place.fuse(progress=lambda done, count: told.append((done, count)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    (place.a / "0.png").write_bytes(b"damaged")
+    told.clear()
+    place.fuse(progress=lambda done, count: told.append((done, count)))
+    assert told == [(1, 1)], "what is finished is no work, what fails is"
+
+    def stop(done: int, count: int) -> None:
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        place.fuse(progress=stop, overwrite=True)
+    with pytest.raises(InputError, match="progress: 'yes'"):
+        place.fuse(progress="yes")
+
+
 def test_options_that_do_not_exist_are_refused_at_once(place: Place) -> None:
     with pytest.raises(TypeError, match="melt"):
         place.fuse(melt=True)
@@ -660,7 +678,7 @@ def test_enhance_command(place: Place, capsys: pytest.CaptureFixture[str]) -> No
 def test_an_interrupt_is_130_and_keeps_what_is_done(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = gifnet.Fuser.fuse
+    real = gifnet.Fuser.fuse_images
     calls = iter(range(3))
 
     def fuse(self: gifnet.Fuser, *images: Any, **options: Any) -> Any:
@@ -668,7 +686,7 @@ def test_an_interrupt_is_130_and_keeps_what_is_done(
             raise KeyboardInterrupt
         return real(self, *images, **options)
 
-    monkeypatch.setattr(gifnet.Fuser, "fuse", fuse)
+    monkeypatch.setattr(gifnet.Fuser, "fuse_images", fuse)
     assert main(place) == 130
     assert capsys.readouterr().err == "gifnet: interrupted\n"
     assert sorted(os.listdir(place.out)) == ["0.png", "1.png", NAME]

@@ -23,6 +23,7 @@ import gifnet
 import gifnet.metrics as gm
 from gifnet import InputError
 from gifnet.cli import evaluate
+from gifnet.cli.flags import WrongUsage
 from gifnet.evaluation import (
     Evaluation,
     Failure,
@@ -396,7 +397,10 @@ def test_plots_that_can_not_be(example: Evaluation, tmp_path: Path, hide: Callab
 def run(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
-    return evaluate.run(parser.parse_args([str(argument) for argument in arguments]))
+    try:
+        return evaluate.run(parser.parse_args([str(argument) for argument in arguments]))
+    except WrongUsage as error:
+        parser.error(str(error))
 
 
 def test_command(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

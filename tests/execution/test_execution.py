@@ -15,11 +15,12 @@ from PIL import Image
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.execution import memory
-from gifnet.execution.memory import free_memory, parse_bytes
+from gifnet.execution.memory import free_memory, show_bytes
 from gifnet.execution.plan import Plan
 from gifnet.images import lazy
 from gifnet.networks.gifnet import GIFNet
 from gifnet.networks.gifnet.plan import make_plan
+from gifnet.options.values import parse_bytes
 
 CPU = torch.device("cpu")
 
@@ -44,6 +45,17 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 )
 def test_amounts_of_memory(text: str | int, count: float) -> None:
     assert parse_bytes(text) == int(count)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1, "1 bytes"), (999, "999 bytes"), (1000, "1 KB"), (999_499, "999 KB"), (999_500, "1 MB"), (1_500_000, "2 MB"),
+        (999_499_999, "999 MB"), (999_500_000, "1.0 GB"), (1_540_000_000, "1.5 GB"),
+    ],
+)  # fmt: skip
+def test_amounts_are_shown_in_their_own_unit(count: int, text: str) -> None:
+    assert show_bytes(count) == text
 
 
 @pytest.mark.parametrize("wrong", ["2 apples", "", "GB", "-1GB", 0, -5, True, float("nan"), [2], "1e3"])
@@ -199,3 +211,10 @@ def test_options_reach_the_functions_of_the_package(pair: tuple[np.ndarray, np.n
     assert gifnet.fuse(a, b, **options) is out
     assert gifnet.enhance(a, **options) is out
     assert len(steps) == 6
+
+
+def test_too_little_memory_is_named_as_it_is(fuser: Fuser, pair: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(InputError, match=r"memory: the images themselves take 362 KB, but only 1 KB may be used; give"):
+        fuser.fuse(*pair, memory="1KB")
+    with pytest.raises(InputError, match=r"only 638 KB may be used; give more memory"):
+        fuser.fuse(*pair, memory="1MB")

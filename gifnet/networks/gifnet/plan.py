@@ -7,7 +7,8 @@ What is not kept is computed again where it is needed, with wider halos. Against
 from typing import NamedTuple
 
 from ...execution.choice import check_budget, tile_sizes
-from ...execution.plan import Plan, check_tile
+from ...execution.plan import Plan
+from ...options.values import check_tile
 from ...regions import SHORTEST, Region
 from .cfgm import PATCH
 from .folded import BLOCK_HALO, DECODE_HALO
