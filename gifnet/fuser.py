@@ -154,6 +154,9 @@ class Fuser:
         else:
             canvas = TensorCanvas(result, coloured, transparent)
 
+        both = second is not first and first.shows_colour() and second.shows_colour()
+        image = Region(0, height, 0, width)
+
         def job(index: int) -> tuple[Source, Sink]:
             def source(region: Region) -> Tensor:
                 planes = [colour.split(picture.region(index, region)[0])[0] for picture in (first, second)]
@@ -167,11 +170,17 @@ class Fuser:
                     fused = torch.lerp(luma, fused, strength)
                 else:
                     other, other_alpha = second.region(index, region)
-                    chroma = colour.mix(chroma, _there(colour.split(other)[1], pixels))
+                    if not first.shows_colour():
+                        chroma = _there(colour.split(other)[1], pixels)
                     alpha = _there(other_alpha, pixels) if alpha is None else alpha
                 canvas.write(index, region, colour.merge(fused, chroma), alpha)
 
-            return source, sink
+            def sink_both(region: Region, grown: Region, fused: Tensor) -> None:
+                a, alpha = first.region(index, grown)
+                b, other_alpha = second.region(index, grown)
+                ...
+
+            return source, Margins(image, MARGIN, sink_both) if both else sink
 
         taken = first.nbytes + (0 if second is first else second.nbytes) + canvas.nbytes
         execution.run(self._form, self.device, (height, width), [job(index) for index in range(count)], taken)
