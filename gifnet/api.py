@@ -85,7 +85,7 @@ def fuse(  # type: ignore[misc]  # which names the options
         b: likewise, of the same height and width; of any other kind and dtype.
         more: likewise, the further images of a focus stack or exposure bracket. Of three or more images, the order does
             not matter but for the result's kind, and files are read one at a time. ``resize``, ``align`` and ``out``
-            are for two images only. See ``gifnet.stack``.
+            are for two images only. See ``gifnet.stack.composition``.
         page: of paths and bytes of files that hold several images, the one to take (0 is the first).
         resize: ``"a"`` or ``"b"``: bring the other one to this one's size first (bicubic, antialiased). For images that
             show the same; ratios of sides that differ by more than 2 % are refused.

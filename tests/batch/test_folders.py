@@ -453,7 +453,7 @@ def test_an_event_that_can_not_be_written_leaves_no_half_line(tmp_path: Path, mo
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
 def test_one_process_at_a_time(place: Place) -> None:
     place.out.mkdir()
-    script = "import sys, pathlib, gifnet.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
+    script = "import sys, pathlib, gifnet.batch.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
     script += "print(1, flush=1); input()"
     command = [sys.executable, "-c", script, str(place.out)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

@@ -15,8 +15,8 @@ from gifnet.networks.gifnet import Branch, GIFNet, GIFNetConfig
 from gifnet.networks.gifnet.folded import FoldedGIFNet, Moments
 from gifnet.networks.gifnet.inference import WHOLE, TiledGIFNet, inference_form
 from gifnet.networks.gifnet.padding import reflect_pad
-from gifnet.networks.gifnet.plan import LADDER, make_plan, padded
-from gifnet.regions import SHORTEST, Region, Sides
+from gifnet.networks.gifnet.plan import LADDER, make_plan
+from gifnet.regions import SHORTEST, Region
 
 TASKS = ("ivif", "medical", "meif", "mfif", "nir", "remote")
 CROPS = ("crop64", "crop70x101", "crop_1")
@@ -261,30 +261,6 @@ def test_tiles_of_one_s_own_statistics_would_differ(small_network: GIFNet) -> No
     whole = folded(a, b)
     alone = folded(a[..., :64].contiguous(), b[..., :64].contiguous())
     assert float((whole[..., :32] - alone[..., :32]).abs().max()) > 1e-3
-
-
-def test_tiles_cover_a_region_once_and_keep_to_the_grid() -> None:
-    for height, width, size, shift in ((1, 1, 16, 0), (70, 101, 64, 4), (64, 64, 16, 0), (200, 90, 24, 4)):
-        image = padded(height, width)
-        assert image.shape == (height + -height % 4, width + -width % 4)
-        for region in (image, Region(16 + shift, image.bottom, 0, image.right)):
-            if region.top >= region.bottom:
-                continue
-            count = torch.zeros(image.shape)
-            for tile in cut(region, size, shift):
-                tile.of(count, image).add_(1)
-                assert tile.top in (0, region.top) or tile.top % 8 == shift
-                # A short remainder joins its neighbour, or reflections would reach beyond the tile.
-                assert min(tile.shape) >= min(SHORTEST, *region.shape)
-            assert bool((region.of(count, image) == 1).all())
-            assert float(count.sum()) == region.shape[0] * region.shape[1]
-
-
-def test_a_region_knows_the_image_s_own_sides() -> None:
-    image = Region(0, 40, 0, 60)
-    assert image.sides(image) == Sides()
-    assert Region(8, 40, 0, 16).sides(image) == Sides(left=True, right=False, top=False, bottom=True)
-    assert Region(8, 16, 8, 56).grown(10, image) == Region(0, 26, 0, 60)
 
 
 def test_moments_merge_to_those_of_all_values() -> None:
