@@ -4,8 +4,8 @@ The network fuses luminance only. Which image a pixel of the result follows show
 knows a colour the better, the brighter it is (noise and rounding are the same at any brightness) and the farther from
 clipping, which changes hues. By all three the images' luminance and chroma are averaged, with the same weights. Where
 the result is then brighter or darker than that mean luminance, as it is where exposures differ, the chroma is scaled by
-their ratio: a longer exposure raises both alike, so this keeps the saturation. Small ratios don't count: the sharp
-image of a focus pair is a little brighter and darker than the blurred one, everywhere, and its colour is right.
+their ratio: a longer exposure raises both alike, so this keeps the saturation. Only where they differ on the mean of a
+neighbourhood: a sharp image is brighter and darker than a blurred one in its details, and their colours are right.
 """
 
 import torch
@@ -20,7 +20,7 @@ DARKEST = 3e-3  # luminance below which all are equally uncertain
 UNCERTAIN = 1e-4  # weight of a clipped colour, beside that of an unclipped one
 UNFOLLOWED = 0.02  # weight of the image that the result does not follow
 ALIKE = 1e-4  # squared difference of luminances that tells nothing yet of which one is followed
-MINOR, MAJOR = 0.1, 2.0  # logarithms of the ratio of luminances: of what counts little, and the most that is made up
+MINOR, MAJOR = 0.15, 2.0  # logarithms of the ratio of luminances: around a pixel, of half effect; the greatest at one
 TINY = 1e-30
 FAINT = 0.02  # luminance that both sides of the ratio are raised by
 _NEAR, _AROUND = gaussian(1.5, 4), gaussian(2.0, 6)
@@ -49,10 +49,10 @@ def followed(fused: Tensor, a: Tensor, b: Tensor, evidence_a: Tensor, evidence_b
 
 def chroma_of(fused: Tensor, evidence: Tensor, scaled: bool = True) -> Tensor:
     """The chroma (B, 2, H, W) that goes with a ``fused`` luminance (B, 1, H, W); ``scaled`` to it, or as it is."""
-    luma, chroma, weight = evidence.split((1, 2, 1), dim=1)
-    luma, chroma = luma / weight.clamp(min=TINY), chroma / weight.clamp(min=TINY)  # of no weight at all, it becomes 0
+    weight = evidence[:, 3:].clamp(min=TINY)  # of no weight at all, chroma is 0
+    luma, chroma = evidence[:, :1] / weight, evidence[:, 1:3] / weight
     if not scaled:
         return chroma
-    ratio = torch.log((smooth(fused, _AROUND) + FAINT) / (smooth(luma, _AROUND) + FAINT))
-    counted = ratio * ratio.square() / (ratio.square() + MINOR**2)
-    return chroma * counted.clamp(-MAJOR, MAJOR).exp()
+    around = ((smooth(fused, _AROUND) + FAINT) / (smooth(luma, _AROUND) + FAINT)).log() ** 4
+    counted = around / (around + MINOR**4)
+    return chroma * (((fused + FAINT) / (luma + FAINT)).log() * counted).clamp(-MAJOR, MAJOR).exp()

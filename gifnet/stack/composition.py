@@ -154,3 +154,8 @@ def fuse_stack(pictures: Iterable[Picture], run: Callable[[Tensor, Tensor], Tens
     fused = run(*composition.planes())
     pixels = colour.merge(fused, colours.chroma(fused, composition.evidence()))
     return hollow[0].fused_with(*hollow[1:]).pack(pixels, alpha)
+
+
+def argument_names() -> Iterator[str]:
+    """What messages call the images of a stack: a, b, c ..., then by number."""
+    return chain(ascii_lowercase, (f"image {index}" for index in count(len(ascii_lowercase) + 1)))
