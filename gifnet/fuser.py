@@ -25,7 +25,7 @@ from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_bot
 from .images.picture import Picture, check_alike
 from .images.reading import ImageLike, read
 from .networks.gifnet import GIFNet
-from .networks.registry import SelfContained, inference_form
+from .networks.registry import SelfContained, enhancing_form, inference_form
 from .prepare.preparation import Align, prepare, prepare_one
 from .prepare.resize import Resize
 from .prepare.stretch import Stretch
@@ -53,6 +53,8 @@ class Fuser:
         self.name = name
         self._network = network
         self._form = inference_form(network, self.dtype).to(self.device)
+        enhancing = enhancing_form(network, self.dtype)
+        self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
@@ -168,7 +170,8 @@ class Fuser:
             return source, sink(index)
 
         taken = first.nbytes + (0 if second is first else second.nbytes) + canvas.nbytes
-        execution.run(self._form, self.device, (height, width), [job(index) for index in range(count)], taken)
+        form = self._enhancing_form if second is first else self._form
+        execution.run(form, self.device, (height, width), [job(index) for index in range(count)], taken)
         return canvas.result()
 
 

@@ -253,7 +253,7 @@ def _parse_config(path: Path, stored: dict[str, Any], notes: dict[str, str]) -> 
     config_class = ARCHITECTURES[architecture].config
     values = {name: value for name, value in stored.items() if name not in ("format_version", "architecture")}
     known = {field.name for field in fields(config_class)}
-    for problem, wrong in (("unknown", values.keys() - known), ("missing", known - values.keys())):
+    for problem, wrong in (("unknown", values.keys() - known), ("missing", known - values.keys() - config_class.ADDED)):
         if wrong:
             raise CheckpointError(
                 f"{path}: {problem} configuration field {_listed(wrong)}; {architecture} has {_listed(known)}"

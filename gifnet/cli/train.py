@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("infrared", metavar="IR_DIR", type=Path, help="infrared images")
     parser.add_argument("visible", metavar="VIS_DIR", type=Path, help="visible images with the same file stems")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photographs for the digital-photography side")
+    parser.add_argument(
+        "--exposures", type=Path, nargs=2, metavar=("DARK_DIR", "BRIGHT_DIR"), help="exposure pairs, for steps=tasks"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="RUN_DIR", help="resumed if it holds a run")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings in JSON")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting: data.crop=96")
@@ -43,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         from ..training.densenet import load_densenet_phi
         from ..training.losses import detail_energy
         from ..training.recipe import read_recipe
+        from ..training.tasks import TaskData
         from ..training.trainer import Trainer
         from ..training.validation import Validation
     except ModuleNotFoundError as error:
@@ -65,7 +69,13 @@ def run(args: argparse.Namespace) -> int:
     if args.validate or args.validate_photos:
         pairs = tuple(args.validate) if args.validate else None
         validation = Validation(pairs, args.validate_photos, args.validate_every)
+    data: TrainingData | TaskData
     data = TrainingData(args.infrared, args.visible, args.photos, recipe.data, recipe.seed, progress=True)
+    if recipe.steps == "tasks":
+        exposures = tuple(args.exposures) if args.exposures else None
+        data = TaskData(data, exposures, recipe.tasks, recipe.lens, recipe.defocus, recipe.degradation)
+    elif args.exposures:
+        raise InputError("--exposures goes with --set steps=tasks")
     torch.manual_seed(recipe.seed)  # of the initial weights; everything else is drawn from generators of its own
     args.output.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(model or GIFNet(), data, recipe, args.output, device, phi, validation, notes)

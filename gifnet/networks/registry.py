@@ -8,7 +8,7 @@ import torch
 
 from ..execution.form import InferenceForm
 from .gifnet import GIFNet, GIFNetConfig
-from .gifnet.inference import inference_form as gifnet_inference_form
+from .gifnet import inference as gifnet_inference
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Architecture:
     config: type[GIFNetConfig]  # what the network is made of, saved beside its weights
     network: type[GIFNet]  # the plain form, for reading and training, made from a configuration
     inference_form: Callable[[Any, torch.dtype], InferenceForm]  # of a plain network, in the precision to compute in
+    enhancing_form: Callable[[Any, torch.dtype], InferenceForm | None] = lambda network, dtype: None  # None: the same
 
 
 class SelfContained(Protocol):
@@ -28,7 +29,9 @@ class SelfContained(Protocol):
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "gifnet": Architecture("gifnet", GIFNetConfig, GIFNet, gifnet_inference_form),
+    "gifnet": Architecture(
+        "gifnet", GIFNetConfig, GIFNet, gifnet_inference.inference_form, gifnet_inference.enhancing_form
+    ),
 }
 
 
@@ -44,3 +47,9 @@ def inference_form(network: Any, dtype: torch.dtype) -> InferenceForm:
             return known.inference_form(network, dtype)
     form: InferenceForm = network.inference_form(dtype)
     return form
+
+
+def enhancing_form(network: Any, dtype: torch.dtype) -> InferenceForm | None:
+    """The form in which a network enhances one image; None: that in which it fuses."""
+    known = architecture_of(network)
+    return known.enhancing_form(network, dtype) if known else None

@@ -1,6 +1,7 @@
 """A run's curves: rows of numbers as CSV, and drawn."""
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +39,10 @@ def draw(path: Path, losses: Sequence[Row], validations: Sequence[Row] = ()) -> 
     figure = Figure(figsize=(9, 4.5 * rows), layout="constrained")
     panel, *others = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     for index, name in enumerate(list(losses[0])[2:] if losses else []):
-        x, y = (np.array([row[column] for row in losses]) for column in ("iteration", name))
+        finite = [row for row in losses if math.isfinite(row[name])]  # a task that an iteration had none of has no loss
+        if not finite:
+            continue
+        x, y = (np.array([row[column] for row in finite]) for column in ("iteration", name))
         width = max(1, len(y) // 50)
         middle = slice((width - 1) // 2, (width - 1) // 2 + len(y) - width + 1)
         smooth = np.convolve(y, np.full(width, 1 / width), mode="valid")

@@ -114,7 +114,8 @@ class TrainingData:
         if not self.pairs or (photos and not self.photos):
             raise InputError(f"no image is at least {config.crop} pixels a side; give a smaller crop")
 
-    def _crop(self, image: Pyramid, rng: np.random.Generator) -> np.ndarray:
+    def crop(self, image: Pyramid, rng: np.random.Generator) -> np.ndarray:
+        """A random crop (planes, crop, crop) of an image, turned or mirrored, float32 in [0, 1]."""
         size = self.config.crop
         planes = (
             image.half if rng.random() < self.config.half_share and min(image.half.shape[1:]) >= size else image.full
@@ -126,7 +127,7 @@ class TrainingData:
             crop = crop[:, :, ::-1]
         return crop.astype(np.float32) / 255
 
-    def _vary(self, plane: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def vary(self, plane: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Another tone curve, or the negative: what a plane means differs from modality to modality."""
         config = self.config
         if rng.random() < config.tone_share:
@@ -138,9 +139,9 @@ class TrainingData:
             plane = 1 - plane
         return plane.astype(np.float32)
 
-    def _exposures(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def exposures(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A dark and a bright exposure of one photograph, in either order, each clipped as a sensor clips."""
-        light = self._crop(self.photos[int(rng.integers(len(self.photos)))], rng)[0] ** 2.2
+        light = self.crop(self.photos[int(rng.integers(len(self.photos)))], rng)[0] ** 2.2
         dark, bright = (np.minimum(light * 2.0 ** rng.uniform(*stops), 1) ** (1 / 2.2) for stops in ((-4, -1), (0, 3)))
         pair = (dark, bright) if rng.random() < 0.5 else (bright, dark)
         return pair[0].astype(np.float32), pair[1].astype(np.float32)
@@ -151,15 +152,15 @@ class TrainingData:
         infrared, visible, photo = [], [], []
         for _ in range(config.batch):
             if self.photos and config.exposure_share and rng.random() < config.exposure_share:
-                first, second = self._exposures(rng)
+                first, second = self.exposures(rng)
             else:
-                pair = self._crop(self.pairs[int(rng.integers(len(self.pairs)))], rng)
-                first, second = self._vary(pair[0], rng), self._vary(pair[1], rng)
+                pair = self.crop(self.pairs[int(rng.integers(len(self.pairs)))], rng)
+                first, second = self.vary(pair[0], rng), self.vary(pair[1], rng)
             infrared.append(first)
             visible.append(second)
             if self.photos and rng.random() < config.photo_share:
-                one = self._crop(self.photos[int(rng.integers(len(self.photos)))], rng)[0]
-                photo.append(self._vary(one, rng))
+                one = self.crop(self.photos[int(rng.integers(len(self.photos)))], rng)[0]
+                photo.append(self.vary(one, rng))
             else:
                 photo.append(visible[-1])
         a, b, c = (torch.from_numpy(np.stack(planes)[:, None]) for planes in (infrared, visible, photo))

@@ -11,7 +11,11 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from ..errors import InputError
+from ..metrics.exposure import exposure_similarity
 
+TONE_BLOCK = 16  # pixels
+VIF_NOISE = 2.0  # variance of the visual system's noise, on the 0..255 scale
+FLAT = 0.05  # variance, likewise, below which a window holds no detail to speak of
 PYRAMID_LEVELS = 5  # as many as the paper's φ has stages of DenseNet-121
 
 Arguments = ParamSpec("Arguments")
@@ -49,7 +53,12 @@ class LossConfig:
     detail: float = 0.0  # of ``detail_loss`` beside the multi-modal step's MSE, whose optimum halves either's contrast
     detail_octaves: int = 1  # that it looks at, the finest first
     detail_gain: float = 1.0  # of the gradients it asks for, over the sources'
+    modal_structure: float = 0.0  # of 1 - SSIM with the sources, the mean of both, beside it
+    modal_information: float = 0.0  # of ``information_loss`` with the sources, beside it
+    exposure: float = 1.0  # of ``exposure_loss``
+    tone: float = 0.2  # of ``tone_loss`` beside MEF-SSIM, which is blind to brightness
     photography: float = 1.0
+    enhance: float = 1.0  # of the same loss where one image is enhanced
     absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
     structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
     phi: str = "gradient"  # what weighs infrared against visible: ``detail_energy``, or "densenet", the paper's
@@ -68,6 +77,13 @@ def public_loss(reconstructed: Tensor, visible: Tensor) -> Tensor:
 def dissimilarity(x: Tensor, y: Tensor) -> Tensor:
     """1 - SSIM, averaged over the batch; both (B, 1, H, W) in [0, 1]."""
     ssim = structural_similarity_index_measure(x, y, data_range=1.0)
+    assert isinstance(ssim, Tensor)
+    return 1 - ssim
+
+
+def _dissimilarities(x: Tensor, y: Tensor) -> Tensor:
+    """1 - SSIM of each image of a batch, (B,)."""
+    ssim = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none")
     assert isinstance(ssim, Tensor)
     return 1 - ssim
 
@@ -131,7 +147,70 @@ def multi_modal_loss(
     if config.detail:
         steepest = detail_loss(fused, infrared, visible, config.detail_octaves, config.detail_gain)
         loss = loss + config.detail * steepest
+    if config.modal_structure:
+        unlike = torch.stack([_dissimilarities(fused, source) for source in (infrared, visible)])
+        loss = loss + config.modal_structure * unlike.mean()
+    if config.modal_information:
+        loss = loss + config.modal_information * information_loss(fused, infrared, visible)
     return loss
+
+
+def information_loss(fused: Tensor, *sources: Tensor) -> Tensor:
+    """1 - VIF (Sheikh and Bovik, 2006), the mean over the sources; all (B, 1, H, W) in [0, 1], 41 pixels a side.
+
+    Pixel domain, four scales, as in ``gifnet.metrics.vif``; but differentiable, and of sources that hold next to no
+    information it asks next to nothing.
+    """
+    values = []
+    for source in sources:
+        kept, held = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
+        x, y = ((plane - plane.mean(dim=(1, 2, 3), keepdim=True)) * 255 for plane in (source, fused))
+        for side in (17, 9, 5, 3):
+            blur = _gaussian_window(side, x)
+            if side < 17:
+                x, y = (F.conv2d(plane, blur)[..., ::2, ::2] for plane in (x, y))
+            mean_x, mean_y = F.conv2d(x, blur), F.conv2d(y, blur)
+            variance_x = (F.conv2d(x * x, blur) - mean_x**2).clamp(min=0)
+            variance_y = (F.conv2d(y * y, blur) - mean_y**2).clamp(min=0)
+            covariance = F.conv2d(x * y, blur) - mean_x * mean_y
+            gain = (covariance / (variance_x + FLAT)).clamp(min=0)
+            noise = (variance_y - gain * covariance).clamp(min=0)
+            kept = kept + (gain**2 * variance_x / (noise + VIF_NOISE)).log1p().sum(dim=(1, 2, 3))
+            held = held + (variance_x / VIF_NOISE).log1p().sum(dim=(1, 2, 3))
+        values.append(kept / (held + FLAT * fused[0].numel()))
+    return 1 - torch.stack(values).mean()
+
+
+def _gaussian_window(side: int, like: Tensor) -> Tensor:
+    """Of VIF: (1, 1, side, side), deviation side / 5."""
+    offsets = torch.arange(side, device=like.device, dtype=like.dtype) - side // 2
+    window = torch.exp(-0.5 * (offsets / (side / 5)) ** 2)
+    window = window / window.sum()
+    return (window[:, None] * window[None, :])[None, None]
+
+
+@in_full_precision
+def exposure_loss(fused: Tensor, first: Tensor, second: Tensor, config: LossConfig) -> Tensor:
+    """1 - MEF-SSIM (Ma, Zeng and Wang, 2015) of two exposures' fusion, with a share of ``tone_loss``.
+
+    Inference clips to [0, 1]: structure beyond does not count, and being there costs, or there were no way back.
+    """
+    shown = fused.clamp(0, 1)
+    loss = 1 - exposure_similarity(shown, (first, second)).mean() + F.l1_loss(fused, shown)
+    if config.tone:
+        loss = loss + config.tone * tone_loss(fused, first, second)
+    return loss.to(fused.dtype)
+
+
+def tone_loss(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Mean absolute difference of coarse tones from the sources' mean, weighted by how well each pixel is exposed.
+
+    The weights are Mertens et al.'s (2007), Gaussian about mid-grey; tones are means over ``TONE_BLOCK``² pixels.
+    """
+    weights = [torch.exp(-0.5 * ((plane - 0.5) / 0.2) ** 2) + 1e-3 for plane in (first, second)]
+    mean = (weights[0] * first + weights[1] * second) / (weights[0] + weights[1])
+    block = min(TONE_BLOCK, *fused.shape[-2:])
+    return F.l1_loss(F.avg_pool2d(fused, block), F.avg_pool2d(mean, block))
 
 
 @in_full_precision

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..networks.gifnet import Branch, GIFNet
-from .losses import LossConfig, Phi, detail_energy, multi_modal_loss, photography_loss, public_loss
+from .losses import LossConfig, Phi, detail_energy, exposure_loss, multi_modal_loss, photography_loss, public_loss
+from .tasks import EXPOSURE, MODAL, EnhanceBatch, TaskBatch
 
 
 class Planes(NamedTuple):
@@ -117,3 +118,50 @@ def mixed_loss(fused: Tensor, planes: Planes, mixed: Tensor, config: LossConfig,
         photography = photography_loss(fused[mixed], sharp[mixed], config)
         loss = loss + config.photography * photography * mixed.float().mean()
     return loss
+
+
+def run_as_inference(model: GIFNet, a: Tensor, b: Tensor, main: Branch, decoder_only: bool) -> Tensor:
+    """The fused planes (B, 1, H, W), float32: both branches see the same pair; only the main one gets a gradient.
+
+    With ``decoder_only``, G-Dec alone does.
+    """
+    with torch.set_grad_enabled(not decoder_only):
+        shared = model.encoder(torch.cat([a, b], dim=1))
+        gated = model.cfgm(shared, shared, main)
+    return decode(model, shared, gated)
+
+
+def task_step(
+    model: GIFNet, batch: TaskBatch, config: LossConfig, phi: Phi = detail_energy, decoder_only: bool = False
+) -> dict[str, Tensor]:
+    """Pairs of all tasks, fused as inference does: the loss of each task that the batch holds, by its name.
+
+    Their shares of the batch weigh them; the sum is to be minimised.
+    """
+    fused = run_as_inference(model, batch.a, batch.b, model.config.main, decoder_only)
+    losses = {}
+    for name, chosen in (
+        ("modal", batch.task == MODAL),
+        ("exposure", batch.task == EXPOSURE),
+        ("focus", (batch.task != MODAL) & (batch.task != EXPOSURE)),
+    ):
+        if not chosen.any():
+            continue
+        share, of = chosen.float().mean(), (fused[chosen], batch.a[chosen], batch.b[chosen])
+        if name == "modal":
+            loss = config.multi_modal * multi_modal_loss(*of, config, phi)
+        elif name == "exposure":
+            loss = config.exposure * exposure_loss(*of, config)
+        else:
+            loss = config.photography * photography_loss(fused[chosen], batch.target[chosen], config)
+        losses[name] = share * loss
+    return losses
+
+
+def enhance_step(
+    model: GIFNet, batch: EnhanceBatch, config: LossConfig, decoder_only: bool = False
+) -> dict[str, Tensor]:
+    """Photographs enhanced as inference does, by the branch that enhances."""
+    main = model.config.enhance_main or model.config.main
+    fused = run_as_inference(model, batch.x, batch.x, main, decoder_only)
+    return {"enhance": config.enhance * config.photography * photography_loss(fused, batch.target, config)}

@@ -4,12 +4,12 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +21,15 @@ from tqdm import tqdm
 from ..checkpoints.format import save_weights
 from ..errors import CheckpointError, InputError
 from ..files.atomic import atomic_path
-from ..networks.gifnet import Branch, GIFNet
+from ..networks.gifnet import GIFNet
 from .curves import Row, draw, read_rows, write_rows
 from .data import Batch, TrainingData
 from .defocus import random_defocus
 from .degradation import degrade
 from .losses import PHIS, Phi, detail_energy
 from .recipe import Recipe, build_recipe
-from .steps import Planes, StepLosses, fusion_step, multi_modal_step, photography_step
+from .steps import Planes, StepLosses, enhance_step, fusion_step, multi_modal_step, photography_step, task_step
+from .tasks import EnhanceBatch, TaskBatch, TaskData
 from .validation import Validation
 
 SAVE_SECONDS = 45.0  # the most that a killed run loses
@@ -37,6 +38,7 @@ CURVES = {  # columns of curves.csv, by what is trained
     "all": ("iteration", "rate", "mm_public", "mm_fusion", "dp_public", "dp_fusion"),
     "fusion": ("iteration", "rate", "main_fusion"),
     "decoder": ("iteration", "rate", "decoder_fusion"),
+    "tasks": ("iteration", "rate", "modal", "focus", "exposure", "enhance"),
 }
 
 
@@ -50,7 +52,7 @@ class Trainer:
     def __init__(
         self,
         model: GIFNet,
-        data: TrainingData,
+        data: TrainingData | TaskData,
         config: Recipe,
         folder: Path,
         device: torch.device,
@@ -60,8 +62,7 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.folder, self.device = config, data, folder, device
         self.phi, self.validation, self._notes = phi, validation, dict(notes or {})
-        if config.main != "keep":
-            model.config = replace(model.config, main=cast(Branch, config.main))
+        model = reconfigured(model, config)
         start_anew(model, config.fresh_decoder_layers, config.seed)
         self.model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -72,28 +73,16 @@ class Trainer:
         self.validations: list[Row] = []
         self._drawn = -math.inf
 
-    def step(self, batch: Batch) -> dict[str, float]:
-        """One iteration: an MM step, then a DP step; or a fusion step. Returns its row of the loss curves."""
-        rng = np.random.default_rng((self.config.seed, self.iteration, 1))
-        infrared, visible, photo = (plane.to(self.device, non_blocking=True) for plane in batch)
-        near, far = random_defocus(photo, self.config.defocus, rng)
-        near, far = (degrade(plane, self.config.degradation, rng) for plane in (near, far))
-        planes = Planes(infrared, visible, near, far, photo)
-        mixed = torch.from_numpy(rng.random(len(photo)) < self.config.mixed_share).to(self.device)
+    def step(self, batch: Batch | TaskBatch | EnhanceBatch) -> dict[str, float]:
+        """One iteration: an MM step, then a DP step; or a fusion step; or one of all tasks. Its row of the curves."""
         rate = self.config.rate_at(self.iteration)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         row: Row = {"iteration": self.iteration, "rate": rate}
-        for name, step in self._steps().items():
-            self.optimiser.zero_grad(set_to_none=True)
-            with self._autocast():
-                losses = step(planes, mixed)
-            losses.total.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.trained, self.config.clip)
-            self.optimiser.step()
-            if losses.public is not None:
-                row[f"{name}_public"] = losses.public.item()
-            row[f"{name}_fusion"] = losses.fusion.item()
+        if isinstance(batch, Batch):
+            self._paper_steps(batch, row)
+        else:
+            self._task_step(batch, row)
         # The average follows more quickly at first, or it would remember the initial weights for long.
         decay = min(self.config.ema, (1 + self.iteration) / (10 + self.iteration))
         with torch.no_grad():
@@ -101,6 +90,38 @@ class Trainer:
                 self.average[name].lerp_(value, 1 - decay)
         self.iteration += 1
         return row
+
+    def _task_step(self, batch: TaskBatch | EnhanceBatch, row: Row) -> None:
+        config, decoder_only = self.config.losses, self.config.train_only == "decoder"
+        batch = type(batch)(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
+        with self._autocast():
+            if isinstance(batch, TaskBatch):
+                losses = task_step(self.model, batch, config, self.phi, decoder_only)
+            else:
+                losses = enhance_step(self.model, batch, config, decoder_only)
+        self._descend(torch.stack(list(losses.values())).sum())
+        row |= dict.fromkeys(CURVES["tasks"][2:], math.nan) | {name: loss.item() for name, loss in losses.items()}
+
+    def _descend(self, loss: Tensor) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.trained, self.config.clip)
+        self.optimiser.step()
+
+    def _paper_steps(self, batch: Batch, row: Row) -> None:
+        rng = np.random.default_rng((self.config.seed, self.iteration, 1))
+        infrared, visible, photo = (plane.to(self.device, non_blocking=True) for plane in batch)
+        near, far = random_defocus(photo, self.config.defocus, rng)
+        near, far = (degrade(plane, self.config.degradation, rng) for plane in (near, far))
+        planes = Planes(infrared, visible, near, far, photo)
+        mixed = torch.from_numpy(rng.random(len(photo)) < self.config.mixed_share).to(self.device)
+        for name, step in self._steps().items():
+            with self._autocast():
+                losses = step(planes, mixed)
+            self._descend(losses.total)
+            if losses.public is not None:
+                row[f"{name}_public"] = losses.public.item()
+            row[f"{name}_fusion"] = losses.fusion.item()
 
     def _steps(self) -> dict[str, Callable[[Planes, Tensor], StepLosses]]:
         """An iteration's steps by name, on its images and which of its pairs are mixed."""
@@ -136,7 +157,7 @@ class Trainer:
                 self.curves.append(self.step(batch))
                 bar.update()
                 recent = self.curves[-100:]
-                means = {name: f"{sum(row[name] for row in recent) / len(recent):.4f}" for name in self.names[2:]}
+                means = {name: f"{_mean([row[name] for row in recent]):.4f}" for name in self.names[2:]}
                 bar.set_postfix(means, refresh=False)
                 validated = self.validate(lambda: stop)
                 if validated or time.monotonic() - saved > SAVE_SECONDS:
@@ -151,7 +172,7 @@ class Trainer:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns of the loss curves."""
-        return CURVES[self.config.train_only]
+        return CURVES["tasks" if self.config.steps == "tasks" else self.config.train_only]
 
     def validate(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Where that is due, measure the averaged weights and keep them as ``best.safetensors`` if they are.
@@ -249,6 +270,26 @@ class Trainer:
                     "go on with it, or move it and best.safetensors away"
                 )
         return True
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that are numbers."""
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+def reconfigured(model: GIFNet, recipe: Recipe) -> GIFNet:
+    """The network with the recipe's branches and head; of another head, the last convolution has new values."""
+    chosen = {"main": recipe.main, "enhance_main": recipe.enhance_main, "head": recipe.head}
+    config = replace(model.config, **{name: value for name, value in chosen.items() if value != "keep"})  # type: ignore[arg-type]
+    if config.head == model.config.head:
+        model.config = config
+        return model
+    other = GIFNet(config)
+    last = f"decoder.decode.{len(other.decoder.decode) - 1}."
+    kept = {name: value for name, value in model.state_dict().items() if not name.startswith(last)}
+    other.load_state_dict({**other.state_dict(), **kept})
+    return other
 
 
 def start_anew(model: GIFNet, layers: int, seed: int) -> None:

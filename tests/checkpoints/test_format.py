@@ -34,6 +34,8 @@ DESCRIPTION = {
     "mlp_ratio": 2,
     "position_hidden": 8,
     "main": "mm",
+    "enhance_main": None,
+    "head": "plane",
 }
 
 

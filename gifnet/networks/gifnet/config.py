@@ -1,10 +1,12 @@
 """What a GIFNet is made of; saved beside its weights."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 Branch = Literal["mm", "dp"]
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
+Head = Literal["plane", "blend"]
+HEADS: tuple[Head, ...] = get_args(Head)
 
 
 def other_branch(main: Branch) -> Branch:
@@ -14,11 +16,16 @@ def other_branch(main: Branch) -> Branch:
 
 @dataclass(frozen=True)
 class GIFNetConfig:
-    """Dimensions of the network, and which CFGM branch is the main one at inference.
+    """Dimensions of the network, which CFGM branch is the main one at inference, and what G-Dec's last layer gives.
 
     ``main`` is ``"dp"`` (digital photography, as the paper's released code has it for every task) or
-    ``"mm"`` (multi-modal).
+    ``"mm"`` (multi-modal). ``enhance_main`` is the main branch where one image is enhanced; None: ``main``.
+
+    ``head`` is ``"plane"``, the paper's: the last convolution gives the fused plane itself; or ``"blend"``, gifnet's
+    own: it gives a choice between the two planes and a correction (see ``decoder.blend``).
     """
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"enhance_main", "head"})  # fields that older files lack
 
     growth: int = 32  # channels that each of the encoder's three layers adds
     heads: int = 2
@@ -26,10 +33,16 @@ class GIFNetConfig:
     mlp_ratio: int = 2
     position_hidden: int = 256  # hidden units of the position-bias MLP
     main: Branch = "dp"
+    enhance_main: Branch | None = None
+    head: Head = "plane"
 
     def __post_init__(self) -> None:
         if self.main not in BRANCHES:
             raise ValueError(f"main must be one of {BRANCHES}, not {self.main!r}")
+        if self.enhance_main not in (None, *BRANCHES):
+            raise ValueError(f"enhance_main must be None or one of {BRANCHES}, not {self.enhance_main!r}")
+        if self.head not in HEADS:
+            raise ValueError(f"head must be one of {HEADS}, not {self.head!r}")
         for name in ("growth", "heads", "window", "mlp_ratio", "position_hidden"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -36,6 +36,7 @@ from ...execution.workers import Scratch
 from ...regions import Sides
 from .cfgm import EPSILON, BranchBlock, CFGMBlock
 from .config import Branch, other_branch
+from .decoder import finish_plane
 from .model import GIFNet
 from .padding import reflect_pad
 
@@ -287,7 +288,7 @@ class FoldedGIFNet(nn.Module):
         other = other_branch(main)
         cfgm, heads = plain.cfgm, plain.config.heads
         cross, shifted = (cast(CFGMBlock, block) for block in cfgm.blocks)
-        self.channels = plain.config.channels
+        self.channels, self.head = plain.config.channels, plain.config.head
         self.encoder = nn.ModuleList(
             Conv.of(conv, relu=True) for conv in (plain.encoder.conv1, plain.encoder.conv2, plain.encoder.conv3)
         )
@@ -357,10 +358,11 @@ class FoldedGIFNet(nn.Module):
         tokens, _ = self.shifted.branch(x, weights, self.shifted_main.local, windows, sides, scratch)
         return windows.merge(tokens)
 
-    def decode_stage(self, shared: Tensor, gated: Tensor, sides: Sides) -> Tensor:
+    def decode_stage(self, shared: Tensor, gated: Tensor, planes: Tensor, sides: Sides) -> Tensor:
         """Un-embedding and decoding: F with DECODE_SHARED_HALO and block 1's result with DECODE_HALO.
 
-        Returns the fused plane (1, 1, H, W), float32.
+        ``planes`` (1, 2, H, W), without a halo, in full precision: those in F are as coarse as its dtype. Returns the
+        fused plane (1, 1, H, W), float32, in [0, 1].
         """
         height, width = shared.shape[-2:]
         x = rearrange(self.from_gated(gated, sides)[..., :height, :width], "1 c h w -> (h w) c")
@@ -368,5 +370,4 @@ class FoldedGIFNet(nn.Module):
         x = as_image(x, height, width)
         for conv in self.decode:
             x = conv(x, sides)
-        tanh: Tensor = x.float().tanh()
-        return tanh / 2 + 0.5
+        return finish_plane(self.head, x.float(), planes.float()).clamp_(0, 1)

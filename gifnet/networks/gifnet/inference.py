@@ -21,6 +21,7 @@ from ...execution.plan import Plan
 from ...execution.tiles import cut
 from ...execution.workers import Scratch, Workers
 from ...regions import Region
+from .config import Branch
 from .folded import (
     BLOCK_HALO,
     DECODE_HALO,
@@ -41,9 +42,18 @@ CHUNKS = {4: 64, 2: 96}  # pixels a side that fit a processor core's caches, by 
 WHOLE = 1 << 30  # more pixels a side than any image has
 
 
-def inference_form(network: GIFNet, dtype: torch.dtype = torch.float32) -> "TiledGIFNet":
-    """The same network without dead work, folded, in tiles, computing in ``dtype``; shares no memory with it."""
-    return TiledGIFNet(FoldedGIFNet(network).to_dtype(dtype)).eval().requires_grad_(False)
+def inference_form(network: GIFNet, dtype: torch.dtype = torch.float32, main: Branch | None = None) -> "TiledGIFNet":
+    """The same network without dead work, folded, in tiles, computing in ``dtype``; shares no memory with it.
+
+    ``main`` is as for the network's ``forward``.
+    """
+    return TiledGIFNet(FoldedGIFNet(network, main).to_dtype(dtype)).eval().requires_grad_(False)
+
+
+def enhancing_form(network: GIFNet, dtype: torch.dtype = torch.float32) -> "TiledGIFNet | None":
+    """The form that enhances one image, if its main branch is another than that which fuses."""
+    main = network.config.enhance_main
+    return None if main in (None, network.config.main) else inference_form(network, dtype, main)
 
 
 class Map:
@@ -184,6 +194,7 @@ class _Run:
             shared = self._map(SHARED, tile.grown(DECODE_SHARED_HALO, self.image))
             finish(self._features(shared.region, shared, None))
         shifted = self._map(MIXED, tile.grown(self.halos.shifted, self.image))
+        planes = self.source(tile.grown(0, self.pixels)).to(self.like.device)
         result = Map(tile.grown(0, self.pixels), 1, torch.empty(0, device=self.like.device))
 
         def shift(chunk: Region) -> None:
@@ -193,8 +204,9 @@ class _Run:
         def decode(chunk: Region) -> None:
             features = shared.read(chunk.grown(DECODE_SHARED_HALO, self.pixels))
             x = shifted.read(chunk.grown(DECODE_HALO, self.image))
-            fused = self.folded.decode_stage(features, x, chunk.sides(self.image))
-            result.write(chunk.grown(0, self.pixels), fused)
+            pixels = chunk.grown(0, self.pixels)
+            fused = self.folded.decode_stage(features, x, pixels.of(planes, result.region), chunk.sides(self.image))
+            result.write(pixels, fused)
 
         finish(self.workers.map(shift, self.cut(shifted.region, self.chunk, self.folded.shifted.shift)))
         finish(self.workers.map(decode, self.cut(tile, self.chunk)))

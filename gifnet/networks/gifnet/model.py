@@ -20,7 +20,7 @@ class GIFNet(nn.Module):
         self.config = config or GIFNetConfig()
         self.encoder = SharedEncoder(self.config.growth)
         self.cfgm = CFGM(self.config)
-        self.decoder = GlobalDecoder(self.config.channels)
+        self.decoder = GlobalDecoder(self.config.channels, self.config.head)
         self.reconstruction = ReconstructionDecoder(self.config.channels)
 
     def forward(self, a: Tensor, b: Tensor, main: Branch | None = None) -> Tensor:
@@ -33,7 +33,7 @@ class GIFNet(nn.Module):
         shared = self.encoder(torch.cat([a, b], dim=1))
         gated = self.cfgm(shared, shared, main or self.config.main)
         fused: Tensor = self.decoder(shared, gated)
-        return fused
+        return fused.clamp(0, 1)
 
 
 def check_planes(a: Tensor, b: Tensor) -> None:
