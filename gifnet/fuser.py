@@ -1,7 +1,7 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from .errors import InputError
 from .execution.device import choose_device, choose_dtype
 from .execution.form import Sink, Source, plane_jobs
+from .execution.margins import Margins
 from .execution.running import DEFAULT, Execution
 from .images import colour
+from .images.chroma import MARGIN
 from .images.lazy import ArrayCanvas, LazyPicture
+from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
 from .images.picture import Picture, check_alike
 from .images.reading import ImageLike, read
 from .networks.registry import SelfContained, enhancing_form, inference_form
@@ -230,29 +233,50 @@ class Fuser:
         else:
             canvas = TensorCanvas(result, coloured, transparent)
 
+        sink = _sinks(canvas, first, second, strength)
+
         def job(index: int) -> tuple[Source, Sink]:
             def source(region: Region) -> Tensor:
                 planes = [colour.split(picture.region(index, region)[0])[0] for picture in (first, second)]
                 return torch.cat([plane.to(self.device) for plane in planes], dim=1)
 
-            def sink(region: Region, fused: Tensor) -> None:
-                pixels, alpha = first.region(index, region)
-                luma, chroma = colour.split(pixels)
-                fused = fused.to(pixels.device)
-                if second is first:
-                    fused = torch.lerp(luma, fused, strength)
-                else:
-                    other, other_alpha = second.region(index, region)
-                    chroma = colour.mix(chroma, _there(colour.split(other)[1], pixels))
-                    alpha = _there(other_alpha, pixels) if alpha is None else alpha
-                canvas.write(index, region, colour.merge(fused, chroma), alpha)
-
-            return source, sink
+            return source, sink(index)
 
         taken = first.nbytes + (0 if second is first else second.nbytes) + canvas.nbytes
         form = self._enhancing_form if second is first else self._form
         execution.run(form, self.device, (height, width), [job(index) for index in range(count)], taken)
         return canvas.result()
+
+
+def _sinks(
+    canvas: "ArrayCanvas | TensorCanvas", first: Picture, second: Picture, strength: float
+) -> Callable[[int], Sink]:
+    """For the image number i of two pictures: where its fused luminance goes, to become pixels on a canvas."""
+    merge: Callable[..., Merged]
+    if second is first:
+        merge = partial(enhanced, first, strength)
+    elif first.shows_colour() and second.shows_colour():
+        height, width = first.pixels.shape[-2:]
+        merge = partial(with_chroma_of_both, first, second)
+
+        def sink_with_margin(index: int) -> Sink:
+            def sink(region: Region, grown: Region, fused: Tensor) -> None:
+                canvas.write(index, region, *merge(index, region, grown, fused))
+
+            return Margins(Region(0, height, 0, width), MARGIN, sink)
+
+        return sink_with_margin
+    else:
+        coloured = second if not first.coloured or second.shows_colour() else first
+        merge = partial(with_chroma_of, coloured, first, second)
+
+    def sink_of(index: int) -> Sink:
+        def sink(region: Region, fused: Tensor) -> None:
+            canvas.write(index, region, *merge(index, region, fused))
+
+        return sink
+
+    return sink_of
 
 
 class TensorCanvas:
@@ -276,7 +300,3 @@ class TensorCanvas:
 
     def result(self) -> Any:
         return self._picture.pack(self._pixels, self._alpha)
-
-
-def _there(plane: Tensor | None, like: Tensor) -> Tensor | None:
-    return None if plane is None else plane.to(like.device)

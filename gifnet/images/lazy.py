@@ -15,10 +15,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..regions import Region
+from . import colour
 from .arrays import array_dtype, check_array_shape, interleaved, pack_array, planes_of
 from .levels import ACCEPTED_DTYPES, FLOATS, LEVELS, joined
 from .picture import Picture
 
+STRIP = 64  # rows that are searched for colour at once
 LARGE = 1 << 23  # values of an array in memory from which it is read by regions
 
 
@@ -69,6 +71,11 @@ class LazyPicture(Picture):
         whole = planes_of(values if values.ndim == 3 else values[..., None], self.name)  # a copy
         _release(self.array)
         return (whole[:, :3], whole[:, 3:]) if whole.shape[1] == 4 else (whole, None)
+
+    def shows_colour(self) -> bool:
+        height, width = self.pixels.shape[-2:]
+        strips = (Region(top, min(top + STRIP, height), 0, width) for top in range(0, height, STRIP))
+        return self.coloured and any(colour.shows(self.region(0, strip)[0]) for strip in strips)
 
     def loaded(self) -> Picture:
         height, width = self.pixels.shape[-2:]

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..files.metadata import NO_METADATA, Metadata
 from ..regions import Region
+from . import colour
 
 _FILE_DTYPES = (torch.uint8, torch.uint16, torch.float32)  # from the shallowest to the deepest
 
@@ -40,6 +41,10 @@ class Picture:
     @property
     def coloured(self) -> bool:
         return self.pixels.shape[1] == 3
+
+    def shows_colour(self) -> bool:
+        """Whether any pixel is not grey: files of grey images often have three channels."""
+        return self.coloured and colour.shows(self.pixels)
 
     @property
     def nbytes(self) -> int:
