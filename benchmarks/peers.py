@@ -28,7 +28,8 @@ or its code have changed.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ from comparison.scenes import Array, Scene
 from comparison.table import Table
 from tqdm import tqdm
 
-from gifnet import Fuser, InputError
+from gifnet import InputError
 
 TASKS = ("focus", "breathing", "exposures", "brackets", "planes")
 Score = Callable[[Array, Scene], dict[str, float]]
@@ -91,22 +92,24 @@ def compare(
             progress.close()
             table.notes.append(f"{method.name}, {name}: {error}")
         else:
-            table.put(name, method.name, {measure: float(np.mean([x[measure] for x in found])) for measure in found[0]})
+            table.put(name, method.name, means(found))
 
 
 def compare_planes(table: Table, models: Sequence[Gifnet], photos: Path, cache: Cache) -> None:
     """Put the models' figures on luminance planes into the table; those of their inputs stand under "mean"."""
     paths = scenes.images(photos)
+    for fuser, name, key in [*((model.fuser, model.name, model.key) for model in models), (None, "mean", "inputs")]:
+        found = [
+            cache.get(f"planes {index} {scenes.digest([path])} {key}", partial(planes.measured, fuser, path, index))
+            for index, path in enumerate(tqdm(paths, desc=f"planes: {name}", leave=False, disable=None))
+        ]
+        for task in found[0]:
+            table.put(task, name, means([figures[task] for figures in found]))
 
-    def figures(fuser: Fuser | None, key: str) -> None:
-        tasks = cache.get(f"planes {scenes.digest(paths)} {key}", lambda: planes.measured(fuser, paths))
-        for task, values in tasks.items():
-            table.put(task, key if fuser is None else names[key], values)
 
-    names = {model.key: model.name for model in models}
-    for model in tqdm(models, desc="planes", leave=False, disable=None):
-        figures(model.fuser, model.key)
-    figures(None, "mean")
+def means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each measure."""
+    return {measure: float(np.mean([figures[measure] for figures in found])) for measure in found[0]}
 
 
 def models(args: argparse.Namespace) -> list[Gifnet]:
