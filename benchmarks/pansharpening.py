@@ -22,7 +22,8 @@ import torch
 
 import gifnet
 from gifnet.metrics import spectral
-from gifnet.pansharpen import Grid, PairStatistics
+from gifnet.pansharpening.grids import Grid
+from gifnet.pansharpening.method import PairStatistics
 
 EVERYTHING = (slice(None), slice(None))
 

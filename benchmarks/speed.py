@@ -53,8 +53,8 @@ def matmul_rate(dtype: Any) -> float:
 def baseline(width: int, height: int, task: dict[str, Any]) -> list[float]:
     import torch
 
-    from gifnet.checkpoint import load_weights
-    from gifnet.hub import BUNDLED, resolve
+    from gifnet.checkpoints.format import load_weights
+    from gifnet.checkpoints.hub import BUNDLED, resolve
 
     network = load_weights(resolve(BUNDLED).path).eval()
     a, b = torch.rand(2, 1, 1, height, width)
@@ -135,7 +135,7 @@ def main() -> None:
         print(json.dumps(child(json.loads(args.child))))
         return
 
-    from gifnet.memory import parse_bytes
+    from gifnet.execution.memory import parse_bytes
 
     limit = parse_bytes(args.baseline_limit)
     start = {"torch": start_seconds("-c", "import torch"), "gifnet info": start_seconds("-m", "gifnet", "info")}

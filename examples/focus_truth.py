@@ -18,8 +18,8 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from tqdm import tqdm
 
 import gifnet
-from gifnet import colour
-from gifnet.image import read
+from gifnet.images import colour
+from gifnet.images.reading import read
 from gifnet.training.data import images_by_stem
 from gifnet.training.defocus import gaussian_blur
 from gifnet.training.validation import focus_pair

@@ -20,6 +20,6 @@ ms, pan, out = sys.argv[1:]
 if Path(ms).suffix == ".npy":
     np.save(out, gifnet.pansharpen(np.load(ms), np.load(pan)))
 else:
-    from gifnet.geo import pansharpen_files
+    from gifnet.pansharpening.rasters import pansharpen_files
 
     pansharpen_files(ms, pan, out)

@@ -3,23 +3,31 @@
 ``fuse(a, b)`` combines two or more aligned images of one scene, ``enhance(x)`` improves one, ``load(...)`` gives the
 model behind both. ``fuse_files`` and ``fuse_folders`` work on files, ``pansharpen`` on multispectral bands, and
 ``align`` brings two images into line.
+
+Each name is imported when it is first used, so that a part of the package can be imported without the others.
 """
 
-from .alignment import Alignment, align
-from .api import enhance, fuse, load
-from .errors import AlignmentError, CheckpointError, InputError
-from .filefusion import enhance_file, fuse_files
-from .folders import enhance_folder, fuse_folders
-from .fuser import Fuser
-from .pansharpen import pansharpen
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .errors import AlignmentError, CheckpointError, InputError
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .api import enhance, fuse, load
+    from .batch.files import enhance_file, fuse_files
+    from .batch.folders import enhance_folder, fuse_folders
+    from .fuser import Fuser
+    from .pansharpening.dispatch import pansharpen
+    from .prepare.alignment import Alignment, align
+
 __all__ = [
     "Alignment",
     "AlignmentError",
     "CheckpointError",
     "Fuser",
     "InputError",
+    "__version__",
     "align",
     "enhance",
     "enhance_file",
@@ -30,3 +38,29 @@ __all__ = [
     "load",
     "pansharpen",
 ]
+
+_HOMES = {
+    "Alignment": "prepare.alignment",
+    "Fuser": "fuser",
+    "align": "prepare.alignment",
+    "enhance": "api",
+    "enhance_file": "batch.files",
+    "enhance_folder": "batch.folders",
+    "fuse": "api",
+    "fuse_files": "batch.files",
+    "fuse_folders": "batch.folders",
+    "load": "api",
+    "pansharpen": "pansharpening.dispatch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

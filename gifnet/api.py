@@ -7,13 +7,16 @@ from typing import Any, overload
 import torch
 from PIL import Image
 
-from .device import choose_device, choose_dtype
-from .execution import Memory, Progress
+from .checkpoints.hub import BUNDLED, load_model
+from .execution.device import choose_device, choose_dtype
+from .execution.memory import Memory
+from .execution.plan import Tile
+from .execution.progress import Progress
 from .fuser import Fuser, Kind
-from .hub import BUNDLED, load_model
-from .image import ImageLike
-from .network.plan import Tile
-from .prepare import Align, Resize, Stretch
+from .images.reading import ImageLike
+from .prepare.preparation import Align
+from .prepare.resize import Resize
+from .prepare.stretch import Stretch
 
 _models: dict[tuple[Any, ...], Fuser] = {}
 _loading = threading.Lock()
@@ -82,7 +85,7 @@ def fuse(  # type: ignore[misc]  # which names the options
         b: likewise, of the same height and width; of any other kind and dtype.
         more: likewise, the further images of a focus stack or exposure bracket. Of three or more images, the order does
             not matter but for the result's kind, and files are read one at a time. ``resize``, ``align`` and ``out``
-            are for two images only. See ``gifnet.stack``.
+            are for two images only. See ``gifnet.stack.composition``.
         page: of paths and bytes of files that hold several images, the one to take (0 is the first).
         resize: ``"a"`` or ``"b"``: bring the other one to this one's size first (bicubic, antialiased). For images that
             show the same; ratios of sides that differ by more than 2 % are refused.

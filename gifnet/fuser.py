@@ -2,31 +2,33 @@
 
 import os
 from functools import partial
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from . import colour
-from .device import choose_device, choose_dtype
 from .errors import InputError
-from .execution import DEFAULT, Execution, InferenceForm, Memory, Progress
-from .image import ImageLike, Picture, read
-from .lazy import ArrayCanvas, LazyPicture
-from .network.plan import Tile
-from .network.regions import Region, Sink, Source, plane_jobs
-from .prepare import Align, Resize, Stretch, prepare, prepare_one
-from .stack import argument_names, check_alike, fuse_stack
+from .execution.device import choose_device, choose_dtype
+from .execution.form import Sink, Source, plane_jobs
+from .execution.memory import Memory
+from .execution.plan import Tile
+from .execution.progress import Progress
+from .execution.running import DEFAULT, Execution
+from .images import colour
+from .images.lazy import ArrayCanvas, LazyPicture
+from .images.picture import Picture, check_alike
+from .images.reading import ImageLike, read
+from .networks.gifnet import GIFNet
+from .networks.registry import SelfContained, inference_form
+from .prepare.preparation import Align, prepare, prepare_one
+from .prepare.resize import Resize
+from .prepare.stretch import Stretch
+from .regions import Region
+from .stack.composition import argument_names, fuse_stack
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
-
-
-class FusionNetwork(Protocol):
-    """What a network must offer."""
-
-    def inference_form(self, dtype: torch.dtype) -> InferenceForm: ...
 
 
 class Fuser:
@@ -37,7 +39,7 @@ class Fuser:
 
     def __init__(
         self,
-        network: FusionNetwork,
+        network: GIFNet | SelfContained,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         name: str = "",
@@ -46,7 +48,7 @@ class Fuser:
         self.dtype = choose_dtype(dtype, self.device)
         self.name = name
         self._network = network
-        self._form = network.inference_form(self.dtype).to(self.device)
+        self._form = inference_form(network, self.dtype).to(self.device)
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"

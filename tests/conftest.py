@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gifnet.network import GIFNet, GIFNetConfig
-from gifnet.network.plan import Plan
-from gifnet.network.regions import Region
+from gifnet.execution.plan import Plan
+from gifnet.networks.gifnet import GIFNet, GIFNetConfig
+from gifnet.regions import Region
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -28,7 +28,7 @@ def shared_file(relative: str) -> Path:
 @pytest.fixture(scope="session")
 def official() -> GIFNet:
     """The paper's released network, converted."""
-    from gifnet.convert import convert_official
+    from gifnet.networks.gifnet.official import convert_official
 
     return convert_official(shared_file("reference/gifnet_official.pth")).eval()
 

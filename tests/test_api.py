@@ -15,7 +15,7 @@ from PIL import Image
 
 import gifnet
 from gifnet import Fuser, InputError
-from gifnet.network import GIFNet
+from gifnet.networks.gifnet import GIFNet
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from conftest import EXAMPLES, ROOT
 from PIL import Image
 from safetensors import safe_open
 
-from gifnet.hub import resolve
+from gifnet.checkpoints.hub import resolve
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ def test_wheel_holds_the_package_and_its_weights(wheel: Path) -> None:
 def test_wheel_finds_its_own_weights(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
-    code = "import gifnet.hub, json; print(json.dumps([gifnet.__file__, str(gifnet.hub.resolve('gifnet').path)]))"
+    code = "import gifnet, json; from gifnet.checkpoints.hub import resolve; "
+    code += "print(json.dumps([gifnet.__file__, str(resolve('gifnet').path)]))"
     environment = {**os.environ, "PYTHONPATH": str(site)}
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True

@@ -13,8 +13,10 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from gifnet import Fuser, InputError
-from gifnet.image import quantise
-from gifnet.imagefile import Raster, encode, read_file
+from gifnet.files.raster import Raster
+from gifnet.files.reading import read_file
+from gifnet.files.writing import encode
+from gifnet.images.levels import quantise
 
 NUMPY_DTYPES = ["|u1", "<u2", ">u2", "<f2", "<f4", ">f4", "<f8", ">f8"]
 TORCH_DTYPES = [torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32, torch.float64]

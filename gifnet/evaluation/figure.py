@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import atomic_path
+from ..files.atomic import atomic_path
 from ..metrics.registry import METRICS
 from .report import Evaluation, SetsEvaluation
 

@@ -14,10 +14,14 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import colour
+from ..api import load
+from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
-from ..image import read
-from ..imagefile import Raster, from_pil, write_file
+from ..files.pillow import from_pil
+from ..files.raster import Raster
+from ..files.writing import write_file
+from ..images import colour
+from ..images.reading import read
 from ..metrics.planes import image_functions
 from ..metrics.registry import chosen
 from ..metrics.registry import evaluate as measure
@@ -230,9 +234,6 @@ def _raster(image: "Image.Image | np.ndarray[Any, Any]") -> Raster:
 
 def _sources(models: Models, save_fused: str | os.PathLike[str] | None, device: str, dtype: str) -> dict[str, _Source]:
     """What makes, or finds, the fused images, by label."""
-    from ..api import load
-    from ..hub import BUNDLED
-
     if isinstance(models, (str, os.PathLike, FusedImages)):
         models = [models]
     if not isinstance(models, Mapping):

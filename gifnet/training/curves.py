@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..files import atomic_path
+from ..files.atomic import atomic_path
 
 Row = dict[str, float]  # by column; the first column is "iteration"
 

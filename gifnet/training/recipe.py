@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..network.config import BRANCHES
+from ..networks.gifnet.config import BRANCHES
 from .data import DataConfig
 from .defocus import DefocusConfig
 from .degradation import DegradationConfig

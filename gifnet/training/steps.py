@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..network import Branch, GIFNet
+from ..networks.gifnet import Branch, GIFNet
 from .losses import LossConfig, Phi, detail_energy, multi_modal_loss, photography_loss, public_loss
 
 

@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..checkpoint import save_weights
+from ..checkpoints.format import save_weights
 from ..errors import CheckpointError, InputError
-from ..files import atomic_path
-from ..network import Branch, GIFNet
+from ..files.atomic import atomic_path
+from ..networks.gifnet import Branch, GIFNet
 from .curves import Row, draw, read_rows, write_rows
 from .data import Batch, TrainingData
 from .defocus import random_defocus

@@ -13,7 +13,7 @@ from .. import metrics
 from ..errors import InputError
 from ..fuser import Fuser
 from ..metrics.structure import VIF_SMALLEST
-from ..network import GIFNet
+from ..networks.gifnet import GIFNet
 from .data import images_by_stem, load_luminance, paired
 from .defocus import gaussian_blur, random_region
 

@@ -1,0 +1,1 @@
+"""Files and whole folders of them: read, fused or enhanced, and written."""

@@ -1,0 +1,140 @@
+"""The record that a folder of results keeps of itself, and the lock that gives it one writer."""
+
+import errno
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..files.atomic import atomic_path
+
+NAME = "gifnet-manifest.jsonl"
+
+Event = dict[str, Any]
+
+
+class Manifest:
+    """A file of one JSON object per line: what happened to each output, in order of time.
+
+    An event has ``output`` (``path``, relative to the folder, and ``bytes`` once they are known) and ``status``:
+    ``"writing"`` (recorded before the output gets its name), ``"done"`` or ``"failed"``. Every line reaches the disk
+    before the next step is taken, and a last line cut short by a kill counts for nothing. Opening the file drops what
+    later events have made obsolete. ``append`` may be called from several threads.
+
+    Raises InputError for a file that can't be read or written, or that is no manifest.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._events: dict[str, list[Event]] = {}
+        self._lock = threading.Lock()
+        try:
+            content = path.read_bytes() if path.exists() else b""
+            for number, line in enumerate(content.split(b"\n")[:-1], 1):  # what follows the last newline is torn
+                self._remember(self._parse(line, number))
+            compacted = b"".join(_line(event) for events in self._events.values() for event in events)
+            if compacted != content:
+                with atomic_path(path) as temporary:
+                    temporary.write_bytes(compacted)
+                    flush_to_disk(temporary)
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as error:
+            raise InputError(f"{path}: can't be opened ({error.strerror or error})") from error
+
+    def __enter__(self) -> "Manifest":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def finished(self, output: str) -> Event | None:
+        """The last event of an output (its path as recorded), if that is "done"."""
+        events = self._events.get(output)
+        return events[-1] if events and events[-1]["status"] == "done" else None
+
+    def sizes(self, output: str) -> set[int]:
+        """The sizes in bytes that an output may have if what is there was written under this manifest."""
+        return {event["output"]["bytes"] for event in self._events.get(output, []) if event["status"] != "failed"}
+
+    def outputs(self) -> list[str]:
+        """The paths of all outputs on record."""
+        return list(self._events)
+
+    def append(self, event: Event) -> None:
+        """Record an event, on the disk too."""
+        line = memoryview(_line(event))
+        with self._lock:
+            end = os.fstat(self._file).st_size
+            try:
+                while line:
+                    line = line[os.write(self._file, line) :]
+                os.fsync(self._file)
+            except OSError as error:
+                os.ftruncate(self._file, end)  # half a line would spoil the next
+                raise InputError(f"{self.path}: can't be written ({error.strerror or error})") from error
+            self._remember(event)
+
+    def _remember(self, event: Event) -> None:
+        """Keep what still matters: nothing before "done", and of failures the last."""
+        path = event["output"]["path"]
+        before = [] if event["status"] == "done" else self._events.get(path, [])
+        self._events[path] = [*(old for old in before if old["status"] != "failed"), event]
+
+    def _parse(self, line: bytes, number: int) -> Event:
+        try:
+            event: Event = json.loads(line)
+            status, output = event["status"], event["output"]
+            if status not in ("writing", "done", "failed") or not isinstance(output["path"], str):
+                raise ValueError
+            if status != "failed" and not isinstance(output["bytes"], int):
+                raise ValueError
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.path}: line {number} is no record of gifnet's; move this file away (and its outputs, or "
+                "overwrite them) to begin anew"
+            ) from error
+        return event
+
+
+def _line(event: Event) -> bytes:
+    return json.dumps(event).encode("ascii") + b"\n"  # ASCII, for it holds file names that are no valid Unicode too
+
+
+def flush_to_disk(path: Path) -> None:
+    """Return once the file's content would survive a loss of power."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder of results; InputError if one is at work there.
+
+    The system drops the lock of a process that dies. Where it has no locks on folders (Windows, some network file
+    systems), there is none.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+                raise InputError(
+                    f"{folder}: another gifnet is writing there; wait for it, or give another folder"
+                ) from error
+        yield
+    finally:
+        os.close(descriptor)

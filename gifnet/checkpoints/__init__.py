@@ -1,0 +1,1 @@
+"""Weights: their file format, and where they come from."""

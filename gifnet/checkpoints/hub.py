@@ -1,0 +1,161 @@
+"""Where weights come from: the bundled file, a file of the user's, or a repository of the Hugging Face Hub."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import CheckpointError
+from ..networks.gifnet import GIFNet
+from .format import check_sha256, load_weights, read_config
+
+BUNDLED = "gifnet"
+
+_VALID = f'give "{BUNDLED}" (the bundled weights), a .safetensors file, or a Hub repository "org/name[@revision]"'
+_PICKLES = (".pth", ".pt", ".bin", ".ckpt")
+_REPOSITORY = re.compile(r"(?P<repository>[^/\\@\s]+/[^/\\@\s]+)(?:@(?P<revision>\S+))?")
+
+
+@dataclass(frozen=True)
+class ResolvedWeights:
+    """Weights found on this machine."""
+
+    path: Path  # the safetensors file
+    config_path: Path | None  # its config.json, where it came with one
+    label: str  # what it is called in messages: "gifnet", the path or the repository, as given
+
+
+def load_model(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> tuple[GIFNet, ResolvedWeights]:
+    """``resolve`` and read: the network in its plain form (float32, CPU, evaluation mode) and where it came from.
+
+    Raises CheckpointError for whatever ``resolve`` and ``format.load_weights`` refuse.
+    """
+    found = resolve(name_or_path, sha256)
+    config = read_config(found.config_path) if found.config_path is not None else None
+    return load_weights(found.path, config=config), found
+
+
+def resolve(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> ResolvedWeights:
+    """Find weights by name, and fetch them where need be.
+
+    ``"gifnet"`` is the bundled file. What exists as a file, looks like a path (ends in .safetensors, begins with a
+    dot, ``~`` or the root) or is a path object is a file. ``"org/name[@revision]"`` is a Hub repository with
+    ``model.safetensors`` and usually ``config.json``; huggingface_hub fetches and caches it, and goes by HF_HOME,
+    HF_HUB_OFFLINE, HF_ENDPOINT and the stored login. ``sha256`` is the hash that the safetensors file must have.
+
+    Raises CheckpointError, saying what to do, when there are no such weights, they can't be fetched, or have
+    another hash.
+    """
+    found = _find(name_or_path)
+    if sha256 is not None:
+        check_sha256(found.path, sha256)
+    return found
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> ResolvedWeights:
+    if name_or_path == BUNDLED:
+        return ResolvedWeights(_bundled(), None, BUNDLED)
+    name = os.fspath(name_or_path)
+    path = Path(os.path.expanduser(name))
+    repository = _REPOSITORY.fullmatch(name)
+    named_as_file = isinstance(name_or_path, os.PathLike) or name.startswith((".", "~")) or path.is_absolute()
+    if path.suffix.lower() in _PICKLES:
+        raise CheckpointError(
+            f"{name}: a PyTorch checkpoint, which gifnet does not load; the paper's is converted with: "
+            f"gifnet convert {name} OUT.safetensors"
+        )
+    if os.path.isfile(path):  # also when it is named like a repository
+        return ResolvedWeights(path, None, name)
+    if name and os.path.isdir(path) and (named_as_file or not repository):
+        raise CheckpointError(f"{name}: a folder; give the .safetensors file in it")
+    if named_as_file or path.suffix.lower() == ".safetensors":
+        raise CheckpointError(f"{name}: no such file; {_VALID}")
+    if repository:
+        return _fetch(repository["repository"], repository["revision"], name)
+    raise CheckpointError(f"{name!r} is no file and no weights that gifnet knows; {_VALID}")
+
+
+def _bundled() -> Path:
+    package = Path(__file__).resolve().parents[1]
+    # As installed from a wheel, and in a checkout (an editable installation).
+    candidates = [folder / "weights" / "gifnet.safetensors" for folder in (package, package.parent)]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise CheckpointError(
+        f"the bundled weights are missing (neither {candidates[0]} nor {candidates[1]} exists); reinstall gifnet, or "
+        "give a .safetensors file or a Hub repository"
+    )
+
+
+def _fetch(repository: str, revision: str | None, label: str) -> ResolvedWeights:
+    """Both files of a Hub repository, of one commit; config.json may be absent."""
+    path = _download(repository, "model.safetensors", revision, label)
+    if path is None:
+        raise CheckpointError(
+            f"{label}: the repository has no model.safetensors at this revision; give one with gifnet weights"
+        )
+    # The cache keeps a commit's files in snapshots/COMMIT/, so this names the commit that the weights are of; a file
+    # of a commit that is cached needs no network.
+    commit = path.parent.name
+    return ResolvedWeights(path, _download(repository, "config.json", commit, label, optional=True), label)
+
+
+def _download(repository: str, filename: str, revision: str | None, label: str, optional: bool = False) -> Path | None:
+    """A file of a repository, from the Hub or its cache; None when the repository doesn't have it.
+
+    An ``optional`` file is None also when the Hub can't be asked: a cached repository may well not have it.
+    """
+    # Slow to import, and of use to nobody who loads a file.
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # listed in its errors.py since 0.25 only
+        EntryNotFoundError,
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(hf_hub_download(repository, filename, revision=revision))
+    except HFValidationError as error:
+        raise CheckpointError(f"{label}: not a valid Hub repository name ({_first_line(error)}); {_VALID}") from error
+    except GatedRepoError as error:  # before the more general RepositoryNotFoundError
+        raise CheckpointError(
+            f"{label}: access to this repository must be granted; ask for it at {constants.ENDPOINT}/{repository} and "
+            "log in with: hf auth login"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"{label}: no such repository at {constants.ENDPOINT}; check the spelling of {repository!r}, and if it is "
+            "private log in with: hf auth login"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(
+            f"{label}: the repository has no revision {revision!r}; give a branch, tag or commit of it, or leave "
+            "@revision away for its main branch"
+        ) from error
+    except LocalEntryNotFoundError as error:  # before the more general EntryNotFoundError
+        if optional:
+            return None
+        if constants.HF_HUB_OFFLINE:
+            raise CheckpointError(
+                f"{label}: {filename} is not in the cache ({constants.HF_HUB_CACHE}) and offline mode is on; unset "
+                "HF_HUB_OFFLINE to fetch it, or pass a local .safetensors file"
+            ) from error
+        raise CheckpointError(
+            f"{label}: {filename} is not in the cache ({constants.HF_HUB_CACHE}) and {constants.ENDPOINT} does not "
+            "answer; check the network, proxy and HF_ENDPOINT, or pass a local .safetensors file"
+        ) from error
+    except EntryNotFoundError:
+        return None
+    except Exception as error:  # the HTTP client's own, which differ between versions of huggingface_hub
+        raise CheckpointError(
+            f"{label}: fetching {filename} from {constants.ENDPOINT} failed ({_first_line(error)}); check the network "
+            "and the free disk space and try again, or pass a local .safetensors file"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,38 @@
+"""``gifnet info``."""
+
+import argparse
+import platform
+
+import torch
+
+from ..checkpoints.format import file_sha256, read_config, read_metadata
+from ..checkpoints.hub import resolve
+from ..execution.device import choose_device, choose_dtype
+from ..version import __version__
+from . import options
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``gifnet info``."""
+    options.add_model(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print versions, device and what the weights say of themselves; returns the exit status."""
+    device = choose_device(args.device)
+    weights = resolve(args.model)
+    rows = {
+        "gifnet": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": str(device),
+        "dtype": str(choose_dtype(args.dtype, device)).removeprefix("torch."),
+        "weights": str(weights.path),
+        "sha256": file_sha256(weights.path),
+    }
+    config = read_config(weights.config_path) if weights.config_path else None
+    metadata = read_metadata(weights.path, config)
+    notes = metadata.pop("notes", {})
+    for name, value in (rows | metadata | notes).items():
+        print(f"{name:<16} {value}")
+    return 0

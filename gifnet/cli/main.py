@@ -1,0 +1,82 @@
+"""The command line: parse, call the library, report.
+
+Exit status: 0 done, 1 the work failed (a line on stderr says why), 2 wrong usage, 130 interrupted.
+"""
+
+import argparse
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+from ..errors import InputError
+from ..version import __version__
+from . import align, convert, enhance, evaluate, fuse, info, pansharpen, train
+
+VERBS = (
+    ("fuse", fuse, "fuse aligned images of one scene into one, or folders of pairs"),
+    ("enhance", enhance, "enhance one image, or a folder of them"),
+    ("align", align, "warp an image onto another one of the same scene"),
+    ("pansharpen", pansharpen, "sharpen multispectral bands with a panchromatic raster"),
+    ("convert", convert, "convert the paper's released checkpoint to gifnet's format"),
+    ("info", info, "show versions, device and weights"),
+    ("train", train, "train weights on folders of infrared-visible pairs"),
+    ("eval", evaluate, "measure fused images, or models, on folders of pairs"),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a usage error in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = args.run
+    if getattr(args, "verbose", False):
+        logging.basicConfig(format="gifnet: %(message)s")
+        logging.getLogger("gifnet").setLevel(logging.INFO)
+    try:
+        with _quiet_decoders():
+            return run(args)
+    except KeyboardInterrupt:
+        print("gifnet: interrupted", file=sys.stderr)
+        return 130
+    except (InputError, OSError, MemoryError, RuntimeError, ImportError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"gifnet: {message}", file=sys.stderr)
+        return 1
+
+
+@contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """What Pillow and tifffile remark about odd files is no news here: they are read, or an error says why not."""
+    loggers = [logging.getLogger(name) for name in ("PIL", "tifffile")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands; each sets ``run``, a function of the parsed arguments."""
+    parser = Parser(prog="gifnet", description="Image fusion with one model: GIFNet (Cheng et al., CVPR 2025).")
+    parser.add_argument("--version", action="version", version=f"gifnet {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, verb, text in VERBS:
+        command = commands.add_parser(name, help=text)
+        verb.add_arguments(command)
+        command.set_defaults(run=verb.run)
+    return parser

@@ -1,0 +1,47 @@
+"""What a network is run through: planes read and written by regions, and its inference form."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..regions import Region
+from .plan import Plan, Tile
+
+Source: TypeAlias = Callable[[Region], Tensor]  # of both planes' region, (1, 2, h, w), floating point in [0, 1]
+Sink: TypeAlias = Callable[[Region, Tensor], None]  # for the fused plane's, (1, 1, h, w), float32
+
+
+def plane_jobs(a: Tensor, b: Tensor, fused: Tensor) -> list[tuple[Source, Sink]]:
+    """Sources and sinks of planes in memory, (B, 1, H, W) each: one pair of them for each image."""
+    whole = Region(0, a.shape[-2], 0, a.shape[-1])
+
+    def job(index: int) -> tuple[Source, Sink]:
+        def source(region: Region) -> Tensor:
+            return torch.stack([region.of(plane[index], whole) for plane in (a, b)], dim=1)
+
+        def sink(region: Region, values: Tensor) -> None:
+            region.of(fused[index], whole).copy_(values[0])
+
+        return source, sink
+
+    return [job(index) for index in range(len(a))]
+
+
+class InferenceForm(Protocol):
+    """A network ready to run: see ``networks.gifnet.inference.TiledGIFNet``."""
+
+    def to(self, device: torch.device) -> "InferenceForm": ...
+
+    def make_plan(self, height: int, width: int, budget: int, tile: Tile) -> Plan: ...
+
+    def run(
+        self,
+        source: Source,
+        sink: Sink,
+        height: int,
+        width: int,
+        plan: Plan | None,
+        progress: Callable[[int, int], None],
+    ) -> None: ...

@@ -1,0 +1,94 @@
+"""Image files written, whole or not at all."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+from . import deep
+from .atomic import atomic_path
+from .formats import JPEG, PNG, TIFF, WRITABLE, Format, check_suffix
+from .metadata import Metadata
+from .pillow import to_pil
+from .raster import Raster, depth, rounded
+
+
+def check_output(path: str | os.PathLike[str]) -> Path:
+    """The path, if an image can be written there: a known suffix, and a folder that exists. Raises InputError."""
+    path = check_suffix(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give a file name")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: no permission to write in the folder {path.parent}")
+    return path
+
+
+def check_content(path: Path, shape: tuple[int, int, int], dtype: "np.dtype[Any]") -> None:
+    """Raises InputError if a file of this suffix can't hold an (H, W, C) image, or needs an extra that is missing."""
+    kind = WRITABLE[path.suffix.lower()]
+    height, width, channels = shape
+    if channels in (2, 4) and not kind.alpha:
+        raise InputError(f"{path}: {kind.name} holds no alpha; write PNG, TIFF or WebP")
+    if max(height, width) > kind.longest:
+        raise InputError(f"{path}: {width}×{height} pixels; {kind.name} holds {kind.longest} a side: write PNG or TIFF")
+    if channels > 1 and min(depth(dtype), depth(kind.deepest)) > 1:
+        deep.check_installed(str(path))
+
+
+def write_file(raster: Raster, path: str | os.PathLike[str]) -> Path:
+    """Write in the format of the path's suffix, whole or not at all; what was at ``path`` is replaced by then.
+
+    JPEG, WebP and BMP hold 8 bits, PNG up to 16, TIFF everything; deeper pixels are rounded. BMP holds no metadata.
+
+    Raises InputError: the path can't be written to, or its format can't hold the image.
+    """
+    path = check_output(path)
+    check_content(path, raster.array.shape, raster.array.dtype)
+    content = _encode(raster, WRITABLE[path.suffix.lower()], path)
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"{path}: can't be written ({error.strerror or error})") from error
+    return path
+
+
+def encode(raster: Raster, name: str) -> bytes:
+    """The content of a PNG file, or for floating point, which PNG has not, of a TIFF file."""
+    return _encode(raster, TIFF if raster.array.dtype == np.float32 else PNG, Path(name))
+
+
+def _encode(raster: Raster, kind: Format, path: Path) -> bytes:
+    if depth(raster.array.dtype) > depth(kind.deepest):
+        raster = rounded(raster, kind.deepest)
+    metadata = raster.metadata.fitting(raster.array.shape[2])
+    try:
+        if not raster.fits_pillow:
+            write = deep.write_tiff if kind is TIFF else deep.write_png
+            return write(raster.array, metadata.exif, metadata.icc, str(path))
+        return _encode_with_pillow(to_pil(raster), metadata, kind)
+    except InputError:
+        raise
+    except Exception as error:  # encoders raise OSError, ValueError, struct.error and more on what a format can't hold
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: can't be written as {kind.name} ({reason}); TIFF holds every result") from error
+
+
+def _encode_with_pillow(image: Image.Image, metadata: Metadata, kind: Format) -> bytes:
+    options = dict(kind.options)
+    if metadata.icc:
+        options["icc_profile"] = metadata.icc
+    if metadata.exif and kind.name in ("PNG", "WEBP", "JPEG") and not (kind is JPEG and len(metadata.exif) > 65533):
+        options["exif"] = metadata.exif
+    image.info = {}
+    buffer = io.BytesIO()
+    image.save(buffer, kind.name, **options)
+    content = buffer.getvalue()
+    # Pillow can't write EXIF directories into a compressed TIFF.
+    return deep.with_exif(content, metadata.exif) if kind is TIFF and metadata.exif else content

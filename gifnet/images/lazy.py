@@ -1,0 +1,130 @@
+"""Arrays that are read and written by regions, so that images may be larger than memory.
+
+``numpy.memmap``, and whatever else has a shape, a dtype and slices, such as datasets of h5py and zarr. Large arrays in
+memory go the same way, which saves their floating-point copies.
+"""
+
+import mmap
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..regions import Region
+from .arrays import array_dtype, check_array_shape, interleaved, pack_array, planes_of
+from .levels import ACCEPTED_DTYPES, FLOATS, LEVELS, joined
+from .picture import Picture
+
+LARGE = 1 << 23  # values of an array in memory from which it is read by regions
+
+
+@runtime_checkable
+class ArrayLike(Protocol):
+    """What a lazily read image needs."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+def is_lazy(source: object) -> TypeGuard[ArrayLike]:
+    """Whether an image is read by regions."""
+    if isinstance(source, np.ndarray):
+        return isinstance(source, np.memmap) or source.size >= LARGE
+    return not isinstance(source, (torch.Tensor, bytes, str)) and isinstance(source, ArrayLike)
+
+
+@dataclass(frozen=True)
+class LazyPicture(Picture):
+    """An array (H, W) or (H, W, C) that is not read until it is needed; ``pixels`` tells only its shape."""
+
+    array: Any = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, array: ArrayLike, name: str) -> "LazyPicture":
+        """Raises InputError for a shape or dtype that is no image's; values are checked as they are read."""
+        check_array_shape(tuple(array.shape), name)
+        dtype = np.dtype(array.dtype)
+        torch_dtype = array_dtype(dtype, name)
+        if torch_dtype not in (*LEVELS, *FLOATS):
+            raise InputError(f"{name}: dtype {dtype}; {ACCEPTED_DTYPES}")
+        height, width, channels = (*array.shape, 1)[:3]
+        hollow = torch.empty(()).expand(1, 1 if channels == 1 else 3, height, width)
+        alpha = hollow[:, :1] if channels == 4 else None
+        packer = partial(pack_array, like=dtype, flat=len(array.shape) == 2)
+        return cls(hollow, alpha, name, packer, torch_dtype, array=array)
+
+    @property
+    def nbytes(self) -> int:
+        return 0  # the caller's own memory, or a file
+
+    def region(self, index: int, region: Region) -> tuple[Tensor, Tensor | None]:
+        values = np.asarray(self.array[region.top : region.bottom, region.left : region.right])
+        whole = planes_of(values if values.ndim == 3 else values[..., None], self.name)  # a copy
+        _release(self.array)
+        return (whole[:, :3], whole[:, 3:]) if whole.shape[1] == 4 else (whole, None)
+
+    def loaded(self) -> Picture:
+        height, width = self.pixels.shape[-2:]
+        pixels, alpha = self.region(0, Region(0, height, 0, width))
+        return Picture(pixels, alpha, self.name, self.packer, self.dtype, self.metadata, self.file)
+
+
+class ArrayCanvas:
+    """Where a result goes by regions: an array (H, W) or (H, W, C) of integers or floating point."""
+
+    def __init__(self, array: Any, dtype: torch.dtype) -> None:
+        self.array, self.dtype = array, dtype
+
+    @classmethod
+    def like(cls, picture: Picture, channels: int, out: Any = None) -> "ArrayCanvas":
+        """For a fusion of ``picture``, in ``out`` or in a new array. Raises InputError if ``out`` does not fit."""
+        height, width = picture.pixels.shape[-2:]
+        flat = channels == 1 and isinstance(picture, LazyPicture) and len(picture.array.shape) == 2
+        shape = (height, width) if flat else (height, width, channels)
+        like = torch.empty(0, dtype=picture.dtype).numpy().dtype
+        if isinstance(picture, LazyPicture):
+            like = np.dtype(picture.array.dtype)
+        if out is None:
+            return cls(np.empty(shape, like), picture.dtype)
+        if not hasattr(out, "__setitem__") or not isinstance(out, ArrayLike):
+            raise InputError(f"out: {type(out).__name__} is no array; give one of shape {shape} and dtype {like}")
+        fits = tuple(out.shape) == shape or (
+            channels == 1 and tuple(out.shape) in ((height, width), (height, width, 1))
+        )
+        if not fits or np.dtype(out.dtype) != like:
+            raise InputError(f"out: {tuple(out.shape)} {out.dtype}; the result is {shape} {like}")
+        if isinstance(out, np.ndarray) and not out.flags.writeable:
+            raise InputError("out: is read-only; open it for writing, a numpy.memmap with mode 'r+'")
+        return cls(out, picture.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        return 0  # the caller's own memory, or a file
+
+    def write(self, index: int, region: Region, pixels: Tensor, alpha: Tensor | None) -> None:
+        """Write pixels (1, 1 or 3, h, w) in [0, 1] and alpha where they belong."""
+        values = interleaved(joined(pixels, alpha), self.dtype)
+        values = values.astype(self.array.dtype, copy=False)
+        values = values[..., 0] if len(self.array.shape) == 2 else values
+        self.array[region.top : region.bottom, region.left : region.right] = values
+        _release(self.array)
+
+    def result(self) -> Any:
+        return self.array
+
+
+def _release(array: Any) -> None:
+    """Let go of the pages of a memory-mapped file that were touched, or they would fill the memory one by one.
+
+    They stay in the file. Not of copy-on-write mappings, whose changes are nowhere else.
+    """
+    pages = getattr(array, "_mmap", None)
+    if isinstance(pages, mmap.mmap) and array.mode in ("r", "r+", "w+") and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,45 @@
+"""Pictures of rasters: of what image files, their bytes and PIL images hold."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..files.metadata import Metadata
+from ..files.pillow import to_pil
+from ..files.raster import Raster, rounded
+from ..files.writing import encode
+from .arrays import array_dtype, interleaved, planes_of
+from .levels import joined
+from .picture import Packer, Picture
+
+
+def from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) -> Picture:
+    colours = 1 if raster.array.shape[2] < 3 else 3
+    planes = planes_of(raster.array, name)
+    alpha = planes[:, colours:] if raster.alpha else None
+    dtype = array_dtype(raster.array.dtype, name)
+    return Picture(planes[:, :colours], alpha, name, packer, dtype, raster.metadata, file)
+
+
+def pack_raster(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Raster:
+    planes = pixels if alpha is None else torch.cat([pixels, alpha], dim=1)
+    return Raster(interleaved(planes, dtype), metadata)
+
+
+def pack_pil(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Image.Image:
+    raster = pack_raster(pixels, alpha, dtype, metadata)
+    return to_pil(raster if raster.fits_pillow else rounded(raster, np.dtype(np.uint8)))
+
+
+def pack_pil_or_array(
+    pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata
+) -> "Image.Image | np.ndarray[Any, Any]":
+    raster = pack_raster(pixels, alpha, dtype, metadata)
+    return to_pil(raster) if raster.fits_pillow else interleaved(joined(pixels, alpha), dtype)
+
+
+def pack_bytes(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> bytes:
+    return encode(pack_raster(pixels, alpha, dtype, metadata), "the result")

@@ -1,6 +1,0 @@
-"""The network in pure tensors: a file per stage, named as in the paper."""
-
-from .config import Branch, GIFNetConfig
-from .gifnet import GIFNet
-
-__all__ = ["Branch", "GIFNet", "GIFNetConfig"]

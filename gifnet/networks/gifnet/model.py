@@ -1,0 +1,47 @@
+"""GIFNet as the paper draws it (Cheng et al., CVPR 2025): the plain form, for reading and training.
+
+The form that inference runs is built from it (``folded.py``, ``inference.py``) and gives the same result.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from .cfgm import CFGM
+from .config import Branch, GIFNetConfig
+from .decoder import GlobalDecoder, ReconstructionDecoder
+from .encoder import SharedEncoder
+
+
+class GIFNet(nn.Module):
+    """Two luminance planes -> S-Enc -> CFGM -> G-Dec -> one fused plane."""
+
+    def __init__(self, config: GIFNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or GIFNetConfig()
+        self.encoder = SharedEncoder(self.config.growth)
+        self.cfgm = CFGM(self.config)
+        self.decoder = GlobalDecoder(self.config.channels)
+        self.reconstruction = ReconstructionDecoder(self.config.channels)
+
+    def forward(self, a: Tensor, b: Tensor, main: Branch | None = None) -> Tensor:
+        """Fuse two planes (B, 1, H, W), floating point in [0, 1], H and W >= 1.
+
+        In infrared-visible pairs ``a`` is the infrared. ``main`` overrides the configuration's main branch.
+        Returns (B, 1, H, W) in [0, 1].
+        """
+        check_planes(a, b)
+        shared = self.encoder(torch.cat([a, b], dim=1))
+        gated = self.cfgm(shared, shared, main or self.config.main)
+        fused: Tensor = self.decoder(shared, gated)
+        return fused
+
+
+def check_planes(a: Tensor, b: Tensor) -> None:
+    """Raise ValueError unless ``a`` and ``b`` are equally shaped, non-empty floating-point planes (B, 1, H, W)."""
+    for name, plane in (("a", a), ("b", b)):
+        if plane.ndim != 4 or plane.shape[1] != 1 or 0 in plane.shape or not plane.is_floating_point():
+            raise ValueError(
+                f"{name} must be floating point of shape (B, 1, H, W), not {plane.dtype} {tuple(plane.shape)}"
+            )
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise ValueError(f"a {a.dtype} {tuple(a.shape)} and b {b.dtype} {tuple(b.shape)} must agree in shape and dtype")

@@ -1,0 +1,1 @@
+"""What can be done to images before they are fused: stretching contrast, resizing, aligning."""

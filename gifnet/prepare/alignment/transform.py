@@ -1,0 +1,114 @@
+"""The transform between two images: where it is defined, and how an image is seen through it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import InputError
+from ...images.picture import Picture
+from ...images.reading import ImageLike, read
+from .opencv import opencv
+
+Motion: TypeAlias = Literal["translation", "similarity", "affine", "homography"]
+MOTIONS: tuple[Motion, ...] = get_args(Motion)
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+Box: TypeAlias = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Where ``a``'s pixels lie in ``b``, as ``gifnet.align`` estimates it."""
+
+    matrix: Array  # (3, 3) float64: (x, y, 1) of a pixel's centre in a to b's; x to the right, y down, (0, 0) top left
+    confidence: float  # 0 to 1, the share of the image's regions that agree
+    overlap: Box  # left, top, right, bottom (exclusive) in a: the largest rectangle in which b is defined
+    motion: Motion
+    size: tuple[int, int]  # width, height of a
+
+    def warp(self, b: ImageLike) -> Any:
+        """``b``, an image as ``gifnet.fuse`` takes it, resampled (bicubic) onto ``a``'s grid; its kind and dtype kept.
+
+        What ``b`` does not show is 0, and transparent if ``b`` has alpha.
+        """
+        warped = self.warp_picture(read(b, "b"))
+        return warped.pack(warped.pixels, warped.alpha)
+
+    def warp_picture(self, picture: Picture) -> Picture:
+        """As ``warp``, before the way back to the caller's kind."""
+        if len(picture.pixels) != 1:
+            raise InputError(f"{picture.name}: a batch of {len(picture.pixels)} images; warp one at a time")
+        return picture.resampled(self._warp_planes)
+
+    def _warp_planes(self, planes: Tensor) -> Tensor:
+        """(1, C, H, W) onto ``a``'s grid."""
+        cv2 = opencv()
+        image = np.ascontiguousarray(planes[0].permute(1, 2, 0).cpu().numpy())
+        shrink = math.sqrt(abs(np.linalg.det(self.matrix[:2, :2])))
+        if shrink > 1.2:  # finer than the grid it goes to: without a blur first, it would alias
+            image = cv2.GaussianBlur(image, (0, 0), 0.5 * math.sqrt(shrink**2 - 1))
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        warped = cv2.warpPerspective(image, self.matrix, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        first, last = covered(self.matrix, self.size, (planes.shape[-1], planes.shape[-2]))
+        column = np.arange(self.size[0])
+        warped[(column < first[:, None]) | (column > last[:, None])] = 0
+        return torch.from_numpy(warped.reshape(*self.size[::-1], -1)).permute(2, 0, 1)[None].to(planes.device)
+
+    def summary(self) -> str:
+        """Matrix, confidence and overlap as text."""
+        rows = "\n".join(" ".join(f"{value:12.6g}" for value in row) for row in self.matrix)
+        left, top, right, bottom = self.overlap
+        return f"{rows}\nconfidence {self.confidence:.2f}\noverlap {left},{top} to {right},{bottom} ({self.motion})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON."""
+        return {
+            "motion": self.motion,
+            "matrix": self.matrix.tolist(),
+            "confidence": self.confidence,
+            "overlap": list(self.overlap),
+        }
+
+
+def corners(matrix: Array, size: tuple[int, int]) -> Array:
+    width, height = size[0] - 1, size[1] - 1
+    points = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]]) @ matrix.T
+    return np.asarray(points[:, :2] / points[:, 2:])
+
+
+def covered(matrix: Array, size: tuple[int, int], other: tuple[int, int]) -> tuple[Array, Array]:
+    """For each row of a ``size`` grid, the first and the last column (float) that ``matrix`` takes into ``other``.
+
+    Where there is none, the first is greater than the last.
+    """
+    row = np.arange(size[1])
+    left, right = np.zeros(size[1]), np.full(size[1], size[0] - 1.0)
+    # A pixel reaches half a pixel beyond its centre: -1/2 <= x/w <= width - 1/2, and likewise y, where w > 0.
+    below = np.diag([1.0, 1.0, 0.0])[:2] @ matrix + 0.5 * matrix[2]
+    above = np.outer(np.array(other) - 0.5, matrix[2]) - matrix[:2]
+    for slope, tilt, constant in [*below, *above, matrix[2] - [0, 0, 1e-9]]:  # slope·column + tilt·row + constant >= 0
+        rest = tilt * row + constant
+        if abs(slope) < 1e-12:
+            left = np.where(rest < 0, size[0], left)
+        elif slope > 0:
+            left = np.maximum(left, np.ceil(-rest / slope - 1e-6))
+        else:
+            right = np.minimum(right, np.floor(-rest / slope + 1e-6))
+    return left, right
+
+
+def overlap_of(matrix: Array, size: tuple[int, int], other: tuple[int, int]) -> Box:
+    """The largest rectangle of a ``size`` grid that ``matrix`` takes into ``other``: left, top, right, bottom."""
+    left, right = covered(matrix, size, other)
+    best, box = 0.0, (0, 0, 0, 0)
+    for top in range(size[1]):
+        # The covered region is convex, so a rectangle is in it if its top and bottom rows are.
+        first, last = np.maximum(left[top], left[top:]), np.minimum(right[top], right[top:])
+        area = (last - first + 1).clip(min=0) * np.arange(1, size[1] - top + 1)
+        index = int(area.argmax())
+        if area[index] > best:
+            best, box = float(area[index]), (int(first[index]), top, int(last[index]) + 1, top + index + 1)
+    return box

@@ -1,0 +1,3 @@
+"""gifnet's version."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,389 @@
+"""Weights by name, with the real huggingface_hub client against a small Hub on loopback."""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hub_server import HubServer, Repository
+from safetensors.torch import save
+
+from gifnet.checkpoints import hub
+from gifnet.checkpoints.format import describe, save_hub_folder, save_weights
+from gifnet.checkpoints.hub import load_model, resolve
+from gifnet.errors import CheckpointError
+from gifnet.networks.gifnet import GIFNet, GIFNetConfig
+
+CONFIG = GIFNetConfig(growth=4, position_hidden=8, main="mm")
+
+Client = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def model() -> GIFNet:
+    torch.manual_seed(1)
+    return GIFNet(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def files(model: GIFNet, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a Hub repository, by name."""
+    folder = tmp_path_factory.mktemp("hub")
+    save_hub_folder(model, folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def server(files: dict[str, bytes]) -> Iterator[HubServer]:
+    """A Hub with the repository org/name."""
+    with HubServer() as server:
+        server.repositories["org/name"] = Repository()
+        server.repositories["org/name"].commit(files, "main")
+        yield server
+
+
+@pytest.fixture
+def client(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """Starts huggingface_hub afresh, as in a new process, with the environment given; once at the test's start.
+
+    It talks to the server, keeps its cache in ``tmp_path``, and can't connect to anything but loopback.
+    """
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "huggingface_hub"}
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
+            del sys.modules[name]
+
+    def start(**environment: str) -> None:
+        forget()  # it reads its environment when it is imported
+        for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))]:
+            monkeypatch.delenv(name)
+        settings = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "NO_PROXY": "127.0.0.1"}
+        settings |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        for name, value in (settings | environment).items():
+            monkeypatch.setenv(name, value)
+
+    connect = socket.socket.connect
+
+    def connect_on_loopback(self: socket.socket, address: Any) -> None:
+        assert address[0] == "127.0.0.1", f"a test may not connect to {address}"
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_on_loopback)
+    start()
+    yield start
+    forget()
+    sys.modules.update(before)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's retries, half a minute of them, come without the waiting."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+
+def refused(name: str | Path, match: str, **arguments: Any) -> str:
+    """Loading raises a CheckpointError that matches; returns its message."""
+    with pytest.raises(CheckpointError, match=match) as caught:
+        load_model(name, **arguments)
+    return str(caught.value)
+
+
+def same_weights(a: GIFNet, b: GIFNet) -> bool:
+    return all(torch.equal(value, b.state_dict()[name]) for name, value in a.state_dict().items())
+
+
+# The bundled file and files of the user's
+
+
+def test_bundled_weights_of_a_checkout(model: GIFNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gifnet").mkdir()
+    (tmp_path / "weights").mkdir()
+    save_weights(model, tmp_path / "weights" / "gifnet.safetensors")
+    monkeypatch.setattr(hub, "__file__", str(tmp_path / "gifnet" / "checkpoints" / "hub.py"))
+    loaded, found = load_model("gifnet")
+    assert found.path == tmp_path / "weights" / "gifnet.safetensors"
+    assert (found.config_path, found.label) == (None, "gifnet")
+    assert same_weights(loaded, model)
+
+
+def test_bundled_weights_of_an_installation_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (tmp_path / "weights", tmp_path / "gifnet" / "weights"):
+        folder.mkdir(parents=True)
+        (folder / "gifnet.safetensors").touch()
+    monkeypatch.setattr(hub, "__file__", str(tmp_path / "gifnet" / "checkpoints" / "hub.py"))
+    assert resolve("gifnet").path == tmp_path / "gifnet" / "weights" / "gifnet.safetensors"
+
+
+def test_bundled_weights_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "__file__", str(tmp_path / "gifnet" / "checkpoints" / "hub.py"))
+    message = refused("gifnet", "the bundled weights are missing .* reinstall gifnet")
+    assert str(tmp_path / "gifnet" / "weights") in message
+    assert str(tmp_path / "weights") in message
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_local_file(model: GIFNet, tmp_path: Path, kind: Callable[[Path], str | Path]) -> None:
+    path = tmp_path / "own.safetensors"
+    save_weights(model, path)
+    loaded, found = load_model(kind(path))
+    assert (found.path, found.config_path, found.label) == (path, None, str(path))
+    assert same_weights(loaded, model)
+
+
+def test_local_file_by_any_name(
+    model: GIFNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client, server: HubServer
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "org").mkdir()
+    save_weights(model, "own.safetensors")
+    for name in ("org/name", "weights"):  # a file goes before a repository of the same name
+        os.link("own.safetensors", name)
+    for name in ("own.safetensors", "./own.safetensors", "~/own.safetensors", "org/name", "weights"):
+        loaded, found = load_model(name)
+        assert found.label == name
+        assert same_weights(loaded, model)
+    assert server.requests == []
+
+
+def test_a_path_object_is_never_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert refused(Path("gifnet"), "^gifnet: no such file")
+    assert refused(Path("org/name"), "^org/name: no such file")
+
+
+@pytest.mark.parametrize(
+    "name", ["none.safetensors", "org/none.safetensors", "./none", "../none", "~/none", "/none/none", ".none"]
+)
+def test_missing_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert refused(name, "no such file; give .*a .safetensors file").startswith(name)
+
+
+def test_folder(tmp_path: Path) -> None:
+    assert refused(str(tmp_path), "a folder; give the .safetensors file in it")
+
+
+@pytest.mark.parametrize("name", ["official.pth", "./x.PT", "some/pytorch_model.bin", "a/b/c.ckpt"])
+def test_pickles_are_not_loaded(name: str) -> None:
+    assert refused(name, f"does not load; the paper's is converted with: gifnet convert {name} OUT.safetensors")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "gifnet2",
+        "GIFNet",
+        "no such",
+        "org/",
+        "/org",
+        "org/name@",
+        "a/b/c",
+        "org/na me",
+        "https://hub/org/name",
+        "\0",
+    ],
+)
+def test_other_words(name: str) -> None:
+    assert refused(name, '"gifnet".*a .safetensors file.*"org/name')
+
+
+def test_local_file_with_a_hash(model: GIFNet, tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    save_weights(model, path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load_model(path, sha256=sha256)[1] == resolve(path, sha256=sha256)
+    assert refused(path, f"its sha256 is {sha256}, not 0000", sha256="0" * 64)
+
+
+# The Hub
+
+
+def test_download(client: Client, server: HubServer, model: GIFNet, tmp_path: Path) -> None:
+    loaded, found = load_model("org/name")
+    assert loaded.config == CONFIG
+    assert same_weights(loaded, model)
+    assert found.label == "org/name"
+    assert found.path.name == "model.safetensors"
+    assert found.path.is_relative_to(tmp_path / "hf" / "hub")  # the cache that HF_HOME names
+    assert found.config_path is not None
+    assert json.loads(found.config_path.read_text()) == describe(model)
+    assert "GET /org/name/resolve/main/model.safetensors" in server.requests
+
+
+def test_the_second_time_nothing_is_fetched(client: Client, server: HubServer) -> None:
+    load_model("org/name")
+    server.requests.clear()
+    load_model("org/name")
+    assert server.requests == ["HEAD /org/name/resolve/main/model.safetensors"]  # whether main has moved
+
+
+def test_from_the_cache_in_offline_mode(client: Client, server: HubServer, model: GIFNet) -> None:
+    found = resolve("org/name")
+    server.requests.clear()
+    client(HF_HUB_OFFLINE="1")
+    loaded, again = load_model("org/name")
+    assert again == found
+    assert same_weights(loaded, model)
+    assert server.requests == []
+
+
+def test_from_the_cache_without_network(client: Client, server: HubServer, model: GIFNet) -> None:
+    found = resolve("org/name")
+    server.stop()
+    loaded, again = load_model("org/name")
+    assert again == found
+    assert same_weights(loaded, model)
+
+
+def test_offline_mode_and_nothing_in_the_cache(client: Client, server: HubServer) -> None:
+    client(HF_HUB_OFFLINE="1")
+    assert refused(
+        "org/name", "^org/name: model.safetensors is not in the cache .* offline mode is on; unset HF_HUB_OFFLINE"
+    )
+    assert server.requests == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_no_network(client: Client, server: HubServer) -> None:
+    server.stop()
+    message = refused("org/name", "^org/name: .*does not answer; check the network.*or pass a local .safetensors file")
+    assert server.url in message
+
+
+@pytest.mark.usefixtures("impatient")
+def test_hub_is_down(client: Client, server: HubServer) -> None:
+    server.down = True
+    assert refused("org/name", "^org/name: .*does not answer; check the network")
+
+
+def test_revisions(client: Client, server: HubServer, files: dict[str, bytes], model: GIFNet, tmp_path: Path) -> None:
+    other = GIFNet(CONFIG)
+    save_hub_folder(other, tmp_path / "other")
+    content = {path.name: path.read_bytes() for path in (tmp_path / "other").iterdir()}
+    commit = server.repositories["org/name"].commit(content, "v2", "refs/pr/1")
+    for revision in ("v2", "refs/pr/1", commit):
+        loaded, found = load_model(f"org/name@{revision}")
+        assert same_weights(loaded, other)
+        assert found.label == f"org/name@{revision}"
+    assert same_weights(load_model("org/name@main")[0], model)
+    assert not same_weights(other, model)
+
+
+def test_both_files_are_of_one_commit(client: Client, server: HubServer, files: dict[str, bytes]) -> None:
+    repository = server.repositories["org/name"]
+    first = repository.references["main"]
+    assert resolve("org/name").path.parent.name == first
+    second = repository.commit(files | {"README.md": b"moved on"}, "main")
+    found = resolve("org/name")
+    assert found.config_path is not None
+    assert found.path.parent == found.config_path.parent
+    assert found.path.parent.name == second
+
+
+def test_missing_repository(client: Client, server: HubServer) -> None:
+    message = refused("org/none", "^org/none: no such repository .* check the spelling of 'org/none'.* hf auth login")
+    assert server.url in message
+
+
+def test_gated_repository(client: Client, server: HubServer) -> None:
+    server.gated.add("org/name")
+    assert refused(
+        "org/name", f"^org/name: access .* must be granted; ask for it at {server.url}/org/name and .* hf auth login"
+    )
+
+
+def test_missing_revision(client: Client) -> None:
+    assert refused("org/name@v3", "^org/name@v3: the repository has no revision 'v3'; give a branch, tag or commit")
+
+
+def test_missing_weights(client: Client, server: HubServer, files: dict[str, bytes]) -> None:
+    server.repositories["org/name"].commit({"config.json": files["config.json"]}, "main")
+    assert refused("org/name", r"^org/name: the repository has no model\.safetensors")
+
+
+@pytest.mark.parametrize("name", ["org--x/name", "org/na..me", "org/name.git", "org/" + "n" * 200])
+def test_invalid_repository_name(client: Client, server: HubServer, name: str) -> None:
+    assert refused(name, "not a valid Hub repository name .*; give ").startswith(name)
+    assert server.requests == []
+
+
+def test_hash(client: Client, server: HubServer, files: dict[str, bytes]) -> None:
+    sha256 = hashlib.sha256(files["model.safetensors"]).hexdigest()
+    assert load_model("org/name", sha256=sha256)[0].config == CONFIG
+    assert refused("org/name", f"its sha256 is {sha256}, not 0000.*delete the file and fetch it again", sha256="0" * 64)
+
+
+def test_config_json_that_disagrees(client: Client, server: HubServer, files: dict[str, bytes]) -> None:
+    config = json.loads(files["config.json"]) | {"main": "dp"}
+    server.repositories["org/name"].commit(files | {"config.json": json.dumps(config).encode()}, "main")
+    assert refused("org/name", r"its metadata and config\.json disagree on 'main'")
+
+
+def test_config_json_that_is_none(client: Client, server: HubServer, files: dict[str, bytes]) -> None:
+    server.repositories["org/name"].commit(files | {"config.json": b"{"}, "main")
+    assert refused("org/name", r"config\.json is not valid JSON")
+
+
+def test_without_config_json_the_metadata_will_do(
+    client: Client, server: HubServer, files: dict[str, bytes], model: GIFNet
+) -> None:
+    server.repositories["org/name"].commit({"model.safetensors": files["model.safetensors"]}, "main")
+    loaded, found = load_model("org/name")
+    assert found.config_path is None
+    assert same_weights(loaded, model)
+    client(HF_HUB_OFFLINE="1")
+    assert same_weights(load_model("org/name")[0], model)
+
+
+def test_without_metadata_config_json_will_do(
+    client: Client, server: HubServer, files: dict[str, bytes], model: GIFNet
+) -> None:
+    bare = save({name: value.contiguous() for name, value in model.state_dict().items()})
+    repository = server.repositories["org/name"]
+    repository.commit(files | {"model.safetensors": bare}, "main")
+    repository.commit({"model.safetensors": bare}, "bare")
+    assert same_weights(load_model("org/name")[0], model)
+    assert refused("org/name@bare", "no gifnet configuration in its metadata")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_truncated_file_in_the_repository(
+    client: Client, server: HubServer, files: dict[str, bytes], share: float
+) -> None:
+    whole = files["model.safetensors"]
+    cut = whole[: int(share * len(whole))]
+    server.repositories["org/name"].commit(files | {"model.safetensors": cut}, "main")
+    assert refused("org/name", r"model\.safetensors: not a whole safetensors file")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_download_that_breaks_off(client: Client, server: HubServer, model: GIFNet) -> None:
+    server.cut_short.add("model.safetensors")
+    assert refused("org/name", r"^org/name: fetching model\.safetensors from .* failed .*try again")
+    server.cut_short.clear()
+    assert same_weights(load_model("org/name")[0], model)  # nothing broken stayed in the cache
+
+
+def test_no_pickle_is_ever_asked_for(client: Client, server: HubServer, files: dict[str, bytes]) -> None:
+    server.repositories["org/name"].commit({"pytorch_model.bin": b"x", "config.json": files["config.json"]}, "main")
+    assert refused("org/name", r"has no model\.safetensors")
+    assert not any("pytorch_model" in request for request in server.requests)
+
+
+def test_the_client_is_imported_only_when_needed(model: GIFNet, tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    save_weights(model, path)
+    code = "import sys; from gifnet.checkpoints.hub import load_model; load_model(sys.argv[1]); "
+    code += "print('huggingface_hub' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
