@@ -4,8 +4,9 @@
 
     itself       a photograph fused with itself
     Gaussian     two versions, a region and its complement blurred in turn (``examples/focus_truth.py``)
-    enhance      the photograph mildly blurred, with noise of 1, 2 or 3 levels in turn, in 8 bits: what ``enhance`` gains, and how far its result
-                 leaves what surrounds a pixel in the photograph, which halos do and noise does
+    enhance      the photograph mildly blurred, with noise of 1, 2 or 3 levels in turn, in 8 bits: what ``enhance``
+                 gains, and how far its result leaves what surrounds a pixel in the photograph, which halos do and
+                 noise does
 """
 
 from collections.abc import Iterator
