@@ -8,7 +8,7 @@ from types import MappingProxyType
 from torch import Tensor
 
 from ..errors import InputError
-from . import edges, gradient, spectral, statistics, structure
+from . import edges, exposure, gradient, spectral, statistics, structure
 
 PAIR = ("fused", "a", "b")
 
@@ -187,6 +187,18 @@ _TABLE = (
         "Kumar's change of Petrović and Xydeas' measure; w = g^1.5 from g = 2 on, else 0.001; Sobel divided by 8; "
         "border reflected",
         smallest=2,
+    ),
+    Metric(
+        "MEF-SSIM",
+        exposure.mef_ssim,
+        PAIR,
+        (0, 1),
+        True,
+        "Π over scales of (mean over windows of (2σ_xF + C) / (σ_x² + σ_F² + C))^β, x the desired window of A and B",
+        "Ma, Zeng and Wang, 2015",
+        "for exposures; all 8×8 windows; power tan(πR / 2) at most 10; C = (0.03·255)²; three scales of 2×2 means, "
+        "MS-SSIM's first three weights divided by their sum; a negative score of a scale counts as 0",
+        smallest=exposure.SMALLEST,
     ),
     Metric(
         "ERGAS",
