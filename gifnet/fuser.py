@@ -18,7 +18,7 @@ from .execution.progress import Progress
 from .execution.running import DEFAULT, Execution
 from .images import colour
 from .images.lazy import ArrayCanvas, LazyPicture
-from .images.picture import Picture, check_alike
+from .images.picture import Picture, PictureInfo, ReadablePicture, check_alike
 from .images.reading import ImageLike, read
 from .networks.gifnet import GIFNet
 from .networks.registry import SelfContained, enhancing_form, inference_form
@@ -66,7 +66,7 @@ class Fuser:
         self, a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: Any
     ) -> Image.Image | Any: ...
     @overload
-    def fuse(self, a: Picture, b: ImageLike, *more: ImageLike, **options: Any) -> Any: ...
+    def fuse(self, a: ReadablePicture, b: ImageLike, *more: ImageLike, **options: Any) -> Any: ...
 
     def fuse(  # type: ignore[misc]  # which names the options
         self,
@@ -89,12 +89,9 @@ class Fuser:
             if resize is not None or align or out is not None:
                 raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
             sources = zip(argument_names(), (a, b, *more), strict=False)
-            pictures = (prepare_one(read(source, name, page).loaded(), stretch) for name, source in sources)
+            pictures = (prepare_one(read(source, name, page), stretch).load() for name, source in sources)
             return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
-        first, second = read(a, "a", page), read(b, "b", page)
-        if resize is not None or stretch or align:
-            first, second = first.loaded(), second.loaded()
-        first, second = prepare(first, second, resize, stretch, align)
+        first, second = prepare(read(a, "a", page), read(b, "b", page), resize, stretch, align)
         check_alike(first, second)
         return self._execute(execution, first, second, 1.0, out)
 
@@ -103,7 +100,7 @@ class Fuser:
     @overload
     def enhance(self, x: "str | os.PathLike[str]", strength: float = 1.0, **options: Any) -> Image.Image | Any: ...
     @overload
-    def enhance(self, x: Picture, strength: float = 1.0, **options: Any) -> Any: ...
+    def enhance(self, x: ReadablePicture, strength: float = 1.0, **options: Any) -> Any: ...
 
     def enhance(  # type: ignore[misc]  # which names the options
         self,
@@ -122,9 +119,8 @@ class Fuser:
             raise InputError(f"strength: {strength} is outside 0 (the image as it is) to 1 (fully enhanced)")
         execution = Execution(tile, memory, progress)
         execution.check()
-        picture = read(x, "x", page)
-        picture = prepare_one(picture.loaded() if stretch else picture, stretch)
-        if strength == 0 and out is None and not isinstance(picture, LazyPicture):
+        picture = prepare_one(read(x, "x", page), stretch)
+        if strength == 0 and out is None and isinstance(picture, Picture):
             return picture.pack(picture.pixels, picture.alpha)
         return self._execute(execution, picture, picture, strength, out)
 
@@ -142,19 +138,22 @@ class Fuser:
         """
         execution.run(self._form, self.device, (height, width), [(source, sink)], 0)
 
-    def _execute(self, execution: Execution, first: Picture, second: Picture, strength: float, out: Any) -> Any:
+    def _execute(
+        self, execution: Execution, first: ReadablePicture, second: ReadablePicture, strength: float, out: Any
+    ) -> Any:
         """Fuse two pictures, by regions throughout: neither colour nor chroma is ever held for the whole image.
 
         ``strength`` below 1 blends the first one's luminance with the fused one.
         """
-        result = first if second is first else first.fused_with(second)
-        count, _, height, width = first.pixels.shape
-        coloured, transparent = first.coloured or second.coloured, first.alpha is not None or second.alpha is not None
+        result = first.info() if second is first else first.fused_with(second)
+        count, (height, width) = first.layout.count, first.layout.sides
+        coloured = first.layout.coloured or second.layout.coloured
+        transparent = first.layout.transparent or second.layout.transparent
         canvas: ArrayCanvas | TensorCanvas
         if out is not None or isinstance(first, LazyPicture):
-            canvas = ArrayCanvas.like(result, 4 if transparent else 3 if coloured else 1, out)
+            canvas = ArrayCanvas.like(first, result, 4 if transparent else 3 if coloured else 1, out)
         else:
-            canvas = TensorCanvas(result, coloured, transparent)
+            canvas = TensorCanvas(result, coloured, transparent, first.device)
 
         def job(index: int) -> tuple[Source, Sink]:
             def source(region: Region) -> Tensor:
@@ -184,11 +183,11 @@ class Fuser:
 class TensorCanvas:
     """Where a result goes by regions: planes in memory, which are packed in the end."""
 
-    def __init__(self, picture: Picture, coloured: bool, transparent: bool) -> None:
-        count, _, height, width = picture.pixels.shape
+    def __init__(self, picture: PictureInfo, coloured: bool, transparent: bool, device: torch.device) -> None:
+        count, (height, width) = picture.layout.count, picture.layout.sides
         self._picture = picture
-        self._pixels = picture.pixels.new_empty((count, 3 if coloured else 1, height, width))
-        self._alpha = picture.pixels.new_empty((count, 1, height, width)) if transparent else None
+        self._pixels = torch.empty((count, 3 if coloured else 1, height, width), device=device)
+        self._alpha = torch.empty((count, 1, height, width), device=device) if transparent else None
 
     @property
     def nbytes(self) -> int:

@@ -19,7 +19,7 @@ from ..execution.running import NEUTRAL
 from ..files.atomic import atomic_path
 from ..files.raster import Raster
 from ..fuser import Fuser
-from ..images.picture import Picture
+from ..images.picture import ReadablePicture
 from ..prepare import preparation
 from .files import check_result, read_image, write_image
 from .manifest import NAME, Event, Manifest, flush_to_disk
@@ -127,11 +127,11 @@ class Run:
                 self.conduct.tell(f"{failure.name}: {failure.reason}")
         return done, failures
 
-    def read(self, job: Job) -> list[Picture]:
+    def read(self, job: Job) -> list[ReadablePicture]:
         with job.timed():
             self.check_target(job)
             job.stamps = [_stamp(path) for path in job.match.inputs]
-            pictures = [read_image(path, self.task.page) for path in job.match.inputs]
+            pictures: list[ReadablePicture] = [read_image(path, self.task.page) for path in job.match.inputs]
             check_result(self.out / job.match.output, *pictures)
             return pictures
 
@@ -147,7 +147,7 @@ class Run:
             found = "has been changed since gifnet wrote it" if known else f"exists, but {NAME} does not list it"
             raise InputError(f"{target}: {found}; move it away, or replace it with --overwrite (overwrite=True)")
 
-    def compute(self, job: Job, pictures: Sequence[Picture]) -> Raster:
+    def compute(self, job: Job, pictures: Sequence[ReadablePicture]) -> Raster:
         with job.timed():
             result: Raster = self.task.function(self.fuser, *pictures, progress=False, **self.task.options)
             return result

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Align, write the warped image and print the estimate. Returns 0; raises as ``align`` does."""
     if args.output:
         check_output(args.output)  # before the work, not after it
-    a, b = (read_for_writing(path, args.page) for path in (args.a, args.b))
+    a, b = (read_for_writing(path, args.page).load() for path in (args.a, args.b))
     found = align_pictures(a, b, args.motion)
     if args.output:
         warped = found.warp_picture(b)

@@ -42,6 +42,11 @@ def merge(luma: Tensor, chroma: Tensor | None) -> Tensor:
     return (luma + fits * offset).clamp(0, 1)
 
 
+def shows(pixels: Tensor) -> bool:
+    """Whether any of the pixels (B, 3, H, W) is not grey."""
+    return bool((pixels != pixels[:, :1]).any())
+
+
 def mix(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     """The chroma (B, 2, H, W) of a fused image: of the one input that has any, or the mean weighted by saturation.
 

@@ -8,7 +8,7 @@ import logging
 from typing import Any, TypeAlias
 
 from ..errors import InputError
-from ..images.picture import Picture
+from ..images.picture import Picture, ReadablePicture
 from .alignment import MOTIONS, Motion, align_pictures
 from .resize import Resize, resized
 from .stretch import Stretch, stretch_percentiles, stretched
@@ -19,8 +19,12 @@ OPTIONS = ("resize", "stretch", "align")
 
 
 def prepare(
-    a: Picture, b: Picture, resize: Resize = None, stretch: Stretch = False, align: Align = False
-) -> tuple[Picture, Picture]:
+    a: ReadablePicture,
+    b: ReadablePicture,
+    resize: Resize = None,
+    stretch: Stretch = False,
+    align: Align = False,
+) -> tuple[ReadablePicture, ReadablePicture]:
     """The pair after ``stretch``, ``resize`` and ``align``, in this order; both with notes of what was done.
 
     Raises InputError for an option that is none, and as each of them does.
@@ -28,24 +32,29 @@ def prepare(
     percentiles, motion = stretch_percentiles(stretch), align_motion(align)
     if resize not in (None, "a", "b"):
         raise InputError(f"resize: {resize!r}; give 'a' or 'b', the image whose size both are to have")
-    a, notes = stretched(a, percentiles)
-    b, more = stretched(b, percentiles)
+    if percentiles is None and resize is None and motion is None:
+        return a, b
+    first, notes = stretched(a.load(), percentiles)
+    second, more = stretched(b.load(), percentiles)
     notes += more
     if resize is not None:
-        a, b, more = resized(a, b, resize)
+        first, second, more = resized(first, second, resize)
         notes += more
     if motion is not None:
-        a, b, more = aligned(a, b, motion)
+        first, second, more = aligned(first, second, motion)
         notes += more
     _log(notes)
-    return a.noted(notes), b.noted(notes)
+    return first.noted(notes), second.noted(notes)
 
 
-def prepare_one(x: Picture, stretch: Stretch = False) -> Picture:
+def prepare_one(x: ReadablePicture, stretch: Stretch = False) -> ReadablePicture:
     """The picture after ``stretch``, with a note of it. Raises InputError for an option that is none."""
-    x, notes = stretched(x, stretch_percentiles(stretch))
+    percentiles = stretch_percentiles(stretch)
+    if percentiles is None:
+        return x
+    picture, notes = stretched(x.load(), percentiles)
     _log(notes)
-    return x.noted(notes)
+    return picture.noted(notes)
 
 
 def _log(notes: list[str]) -> None:

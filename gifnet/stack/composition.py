@@ -10,7 +10,6 @@ levels select less and less, down to exposure alone: a choice by detail there wo
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, count
 from string import ascii_lowercase
 from typing import Any
@@ -20,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..images import colour
-from ..images.picture import Picture, check_alike
+from ..images.picture import Picture, PictureInfo, check_alike
 
 # Exponent of detail energy by level, finest first, for the first plane; the second has half. The base has none.
 SELECTION = (4.0, 4.0, 4.0, 4.0, 2.0, 1.0, 0.5)
@@ -101,15 +100,15 @@ def fuse_stack(pictures: Iterable[Picture], run: Callable[[Tensor, Tensor], Tens
         InputError: pictures that differ in size or number.
     """
     composition = Composition()
-    hollow: list[Picture] = []  # shapes, names and ways back, not pixels
+    seen: list[PictureInfo] = []  # without pixels, which are let go
     for picture in pictures:
-        if hollow:
-            check_alike(hollow[0], picture)
+        if seen:
+            check_alike(seen[0], picture)
         composition.add(picture)
-        hollow.append(replace(picture, pixels=picture.pixels.new_empty(()).expand(picture.pixels.shape), alpha=None))
+        seen.append(picture.info())
         del picture  # before the next is read
     pixels = colour.merge(run(*composition.planes()), composition.chroma())
-    return hollow[0].fused_with(*hollow[1:]).pack(pixels, composition.alpha)
+    return seen[0].fused_with(*seen[1:]).pack(pixels, composition.alpha)
 
 
 def argument_names() -> Iterator[str]:

@@ -17,8 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import InputError
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+from ..files.listing import images_in, stem_of
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,14 @@ class Batch(NamedTuple):
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
     """The folder's image files by stem, sorted; an InputError where there are none or two share a stem."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            if path.stem in found:
-                raise InputError(f"{folder}: {found[path.stem].name} and {path.name} share a stem; keep one of them")
-            found[path.stem] = path
+    for path in images_in(folder):
+        stem = stem_of(path)
+        if stem in found:
+            raise InputError(f"{folder}: {found[stem].name} and {path.name} share a stem; keep one of them")
+        found[stem] = path
     if not found:
-        raise InputError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))})")
+        raise InputError(f"{folder}: no images")
     return found
 
 

@@ -57,7 +57,7 @@ def align(
         ImportError: OpenCV is missing (extra "align").
     """
     limits = Limits(max_shift, max_rotation, max_scale)
-    return align_pictures(read(a, "a"), read(b, "b"), motion, limits, min_confidence)
+    return align_pictures(read(a, "a").load(), read(b, "b").load(), motion, limits, min_confidence)
 
 
 def align_pictures(
