@@ -18,7 +18,6 @@ from .defocus import random_region
 
 LEVELS = 9  # radii that a scene's blur is interpolated between
 DEPTHS = 7  # layers of the layered model
-SHARP_RADIUS = 1.0  # what is blurred by no more in some frame should become sharp; beyond, by that much less blurred
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class LensConfig:
     polygon_share: float = 0.4  # apertures of 5 to 8 blades; the others are discs
     layered_share: float = 0.4
     step_share: float = 0.7  # scenes of two parts at different depths
+    recovered: float = 2.5  # radius of blur that fusing should undo where no frame is sharp
     between_share: float = 0.3  # scenes whose frames are focused inside the range of depths, which leaves areas blurred
 
 
@@ -150,7 +150,7 @@ def random_frames(
     """``number`` frames of a random scene, focused from far to near, and what their fusion should be.
 
     ``sharp`` (H, W) in [0, 1]; so are the results. The target is sharp but where no frame is: there it is less blurred
-    than the best frame by ``SHARP_RADIUS``, for detail that no frame holds can only be made up.
+    than the best frame by ``config.recovered``, for detail that no frame holds can only be made up.
     """
     largest = float(np.exp(rng.uniform(*np.log(config.radius))))
     lens = Lens(sharp, largest, config, rng)
@@ -165,5 +165,6 @@ def random_frames(
         radius = largest * (depth - float(focus)).abs()
         frames.append(lens.layered(depth, float(focus), largest) if layered else lens.gathered(radius))
         least = torch.minimum(least, radius)
-    target = torch.where(least <= SHARP_RADIUS, sharp, lens.gathered((least - SHARP_RADIUS).clamp(min=0)))
+    left = (least - config.recovered).clamp(min=0)
+    target = torch.where(left == 0, sharp, lens.gathered(left))
     return frames, target

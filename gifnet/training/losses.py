@@ -14,6 +14,8 @@ from ..errors import InputError
 from ..metrics.exposure import exposure_similarity
 
 TONE_BLOCK = 16  # pixels
+VIF_NOISE = 2.0  # variance of the visual system's noise, on the 0..255 scale
+FLAT = 0.05  # variance, likewise, below which a window holds no detail to speak of
 PYRAMID_LEVELS = 5  # as many as the paper's φ has stages of DenseNet-121
 
 Arguments = ParamSpec("Arguments")
@@ -52,6 +54,7 @@ class LossConfig:
     detail_octaves: int = 1  # that it looks at, the finest first
     detail_gain: float = 1.0  # of the gradients it asks for, over the sources'
     modal_structure: float = 0.0  # of 1 - SSIM with the sources, the mean of both, beside it
+    modal_information: float = 0.0  # of ``information_loss`` with the sources, beside it
     exposure: float = 1.0  # of ``exposure_loss``
     tone: float = 0.2  # of ``tone_loss`` beside MEF-SSIM, which is blind to brightness
     photography: float = 1.0
@@ -147,7 +150,43 @@ def multi_modal_loss(
     if config.modal_structure:
         unlike = torch.stack([_dissimilarities(fused, source) for source in (infrared, visible)])
         loss = loss + config.modal_structure * unlike.mean()
+    if config.modal_information:
+        loss = loss + config.modal_information * information_loss(fused, infrared, visible)
     return loss
+
+
+def information_loss(fused: Tensor, *sources: Tensor) -> Tensor:
+    """1 - VIF (Sheikh and Bovik, 2006), the mean over the sources; all (B, 1, H, W) in [0, 1], 41 pixels a side.
+
+    Pixel domain, four scales, as in ``gifnet.metrics.vif``; but differentiable, and of sources that hold next to no
+    information it asks next to nothing.
+    """
+    values = []
+    for source in sources:
+        kept, held = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
+        x, y = ((plane - plane.mean(dim=(1, 2, 3), keepdim=True)) * 255 for plane in (source, fused))
+        for side in (17, 9, 5, 3):
+            blur = _gaussian_window(side, x)
+            if side < 17:
+                x, y = (F.conv2d(plane, blur)[..., ::2, ::2] for plane in (x, y))
+            mean_x, mean_y = F.conv2d(x, blur), F.conv2d(y, blur)
+            variance_x = (F.conv2d(x * x, blur) - mean_x**2).clamp(min=0)
+            variance_y = (F.conv2d(y * y, blur) - mean_y**2).clamp(min=0)
+            covariance = F.conv2d(x * y, blur) - mean_x * mean_y
+            gain = (covariance / (variance_x + FLAT)).clamp(min=0)
+            noise = (variance_y - gain * covariance).clamp(min=0)
+            kept = kept + (gain**2 * variance_x / (noise + VIF_NOISE)).log1p().sum(dim=(1, 2, 3))
+            held = held + (variance_x / VIF_NOISE).log1p().sum(dim=(1, 2, 3))
+        values.append(kept / (held + FLAT * fused[0].numel()))
+    return 1 - torch.stack(values).mean()
+
+
+def _gaussian_window(side: int, like: Tensor) -> Tensor:
+    """Of VIF: (1, 1, side, side), deviation side / 5."""
+    offsets = torch.arange(side, device=like.device, dtype=like.dtype) - side // 2
+    window = torch.exp(-0.5 * (offsets / (side / 5)) ** 2)
+    window = window / window.sum()
+    return (window[:, None] * window[None, :])[None, None]
 
 
 @in_full_precision
