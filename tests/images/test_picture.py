@@ -19,6 +19,7 @@ from gifnet.images import lazy
 from gifnet.images.lazy import LazyPicture
 from gifnet.images.picture import Picture, PictureInfo
 from gifnet.images.reading import read
+from gifnet.training.data import images_by_stem
 
 
 def mapped(path: Path, array: np.ndarray) -> np.memmap:
@@ -155,10 +156,8 @@ def test_composed_and_decomposed_names_are_one_name(tmp_path: Path) -> None:
     assert (len(result.done), result.failed, result.unmatched) == (1, (), ())
     scored = evaluate_folders(tmp_path / "a", tmp_path / "b", {"mean": Keeping()}, ["EN"], progress=False)
     assert (scored.pairs, len(scored.scores)) == (1, 1)
+    save(tmp_path / "a" / unicodedata.normalize("NFC", name), photo(20, 30, 0))
     with pytest.raises(InputError, match="share a stem"):
-        from gifnet.training.data import images_by_stem
-
-        save(tmp_path / "a" / unicodedata.normalize("NFC", name), photo(20, 30, 0))
         images_by_stem(tmp_path / "a")
 
 
