@@ -19,7 +19,7 @@ from .images import colour
 from .images.chroma import MARGIN
 from .images.lazy import ArrayCanvas, LazyPicture
 from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
-from .images.picture import Picture, check_alike
+from .images.picture import Picture, PictureInfo, ReadablePicture, check_alike
 from .images.reading import ImageLike, read
 from .networks.registry import SelfContained, enhancing_form, inference_form
 from .options.declarations import STRENGTH
@@ -70,7 +70,9 @@ class Fuser:
         self, a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]"
     ) -> Image.Image | Any: ...
     @overload
-    def fuse(self, a: Picture, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]") -> Any: ...
+    def fuse(
+        self, a: ReadablePicture, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]"
+    ) -> Any: ...
 
     def fuse(
         self,
@@ -130,7 +132,7 @@ class Fuser:
         self, x: "str | os.PathLike[str]", strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
     ) -> Image.Image | Any: ...
     @overload
-    def enhance(self, x: Picture, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Any: ...
+    def enhance(self, x: ReadablePicture, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Any: ...
 
     def enhance(
         self,
@@ -183,7 +185,7 @@ class Fuser:
             if preparation.resize is not None or preparation.align is not None or out is not None:
                 raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
             named = zip(argument_names(), images, strict=False)
-            pictures = (preparation.one(read(image, name, preparation.page).loaded()) for name, image in named)
+            pictures = (preparation.one(read(image, name, preparation.page)).load() for name, image in named)
             return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
         first, second = (read(image, name, preparation.page) for name, image in zip("ab", images, strict=True))
         first, second = preparation.pair(first, second)
@@ -201,7 +203,7 @@ class Fuser:
         """``enhance``, its options but ``strength`` already checked."""
         strength = STRENGTH.check(strength)
         picture = preparation.one(read(x, "x", preparation.page))
-        if strength == 0 and out is None and not isinstance(picture, LazyPicture):
+        if strength == 0 and out is None and isinstance(picture, Picture):
             return picture.pack(picture.pixels, picture.alpha)
         return self._execute(execution, picture, picture, strength, out)
 
@@ -219,19 +221,22 @@ class Fuser:
         """
         execution.run(self._form, self.device, (height, width), [(source, sink)], 0)
 
-    def _execute(self, execution: Execution, first: Picture, second: Picture, strength: float, out: Any) -> Any:
+    def _execute(
+        self, execution: Execution, first: ReadablePicture, second: ReadablePicture, strength: float, out: Any
+    ) -> Any:
         """Fuse two pictures, by regions throughout: neither colour nor chroma is ever held for the whole image.
 
         ``strength`` below 1 blends the first one's luminance with the fused one.
         """
-        result = first if second is first else first.fused_with(second)
-        count, _, height, width = first.pixels.shape
-        coloured, transparent = first.coloured or second.coloured, first.alpha is not None or second.alpha is not None
+        result = first.info() if second is first else first.fused_with(second)
+        count, (height, width) = first.layout.count, first.layout.sides
+        coloured = first.layout.coloured or second.layout.coloured
+        transparent = first.layout.transparent or second.layout.transparent
         canvas: ArrayCanvas | TensorCanvas
         if out is not None or isinstance(first, LazyPicture):
-            canvas = ArrayCanvas.like(result, 4 if transparent else 3 if coloured else 1, out)
+            canvas = ArrayCanvas.like(first, result, 4 if transparent else 3 if coloured else 1, out)
         else:
-            canvas = TensorCanvas(result, coloured, transparent)
+            canvas = TensorCanvas(result, coloured, transparent, first.device)
 
         sink = _sinks(canvas, first, second, strength)
 
@@ -249,14 +254,14 @@ class Fuser:
 
 
 def _sinks(
-    canvas: "ArrayCanvas | TensorCanvas", first: Picture, second: Picture, strength: float
+    canvas: "ArrayCanvas | TensorCanvas", first: ReadablePicture, second: ReadablePicture, strength: float
 ) -> Callable[[int], Sink]:
     """For the image number i of two pictures: where its fused luminance goes, to become pixels on a canvas."""
     merge: Callable[..., Merged]
     if second is first:
         merge = partial(enhanced, first, strength)
     elif first.shows_colour() and second.shows_colour():
-        height, width = first.pixels.shape[-2:]
+        height, width = first.layout.sides
         merge = partial(with_chroma_of_both, first, second)
 
         def sink_with_margin(index: int) -> Sink:
@@ -282,11 +287,11 @@ def _sinks(
 class TensorCanvas:
     """Where a result goes by regions: planes in memory, which are packed in the end."""
 
-    def __init__(self, picture: Picture, coloured: bool, transparent: bool) -> None:
-        count, _, height, width = picture.pixels.shape
+    def __init__(self, picture: PictureInfo, coloured: bool, transparent: bool, device: torch.device) -> None:
+        count, (height, width) = picture.layout.count, picture.layout.sides
         self._picture = picture
-        self._pixels = picture.pixels.new_empty((count, 3 if coloured else 1, height, width))
-        self._alpha = picture.pixels.new_empty((count, 1, height, width)) if transparent else None
+        self._pixels = torch.empty((count, 3 if coloured else 1, height, width), device=device)
+        self._alpha = torch.empty((count, 1, height, width), device=device) if transparent else None
 
     @property
     def nbytes(self) -> int:

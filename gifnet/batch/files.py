@@ -16,7 +16,7 @@ from ..execution.running import Execution
 from ..files.raster import Raster
 from ..files.writing import check_content, check_output
 from ..files.writing import write_file as write_image
-from ..images.picture import Picture
+from ..images.picture import PictureInfo
 from ..images.reading import read_for_writing as read_image
 from ..options.declarations import STRENGTH
 from ..options.values import Align, Device, Dtype, Memory, Name, Progress, Resize, Stretch, Tile
@@ -154,12 +154,12 @@ def enhance_file(
     return write_image(_raster(fuser.enhance_image(picture, strength, preparation, execution)), path)
 
 
-def check_result(path: Path, *pictures: Picture) -> None:
+def check_result(path: Path, *pictures: PictureInfo) -> None:
     """Raises InputError if the file can't hold the result of these: alpha, depth (an extra is missing), size."""
     result = pictures[0].fused_with(*pictures[1:])
     channels = 3 if any(picture.coloured for picture in pictures) else 1
-    channels += any(picture.alpha is not None for picture in pictures)
-    height, width = result.pixels.shape[-2:]
+    channels += any(picture.layout.transparent for picture in pictures)
+    height, width = result.layout.sides
     check_content(path, (height, width, channels), np.dtype(str(result.dtype).removeprefix("torch.")))
 
 

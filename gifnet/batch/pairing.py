@@ -1,5 +1,6 @@
 """Which files of folders belong together, and what their results are called."""
 
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +49,7 @@ def pairs(a_dir: Path, b_dir: Path, out: Path, recursive: bool = False, suffix: 
     ``out`` is not looked into. Outputs have ``suffix``, or that of the first image where gifnet writes its format,
     else ".png". Raises InputError for folders that can't be listed, and when there is no pair.
     """
-    a_files, b_files = (
-        _grouped(images_below(folder, out, recursive), lambda path: path.with_suffix("")) for folder in (a_dir, b_dir)
-    )
+    a_files, b_files = (_grouped(images_below(folder, out, recursive), _pair_name) for folder in (a_dir, b_dir))
     matches, unmatched, ambiguous = [], [], []
     for stem in sorted(a_files.keys() | b_files.keys()):
         a, b, name = a_files.get(stem, []), b_files.get(stem, []), stem.as_posix()
@@ -91,6 +90,11 @@ def singles(folder: Path, out: Path, recursive: bool = False, suffix: str | None
     if not matches and not ambiguous:
         raise InputError(_no_image(folder, recursive))
     return Pairing(tuple(matches), (), tuple(ambiguous))
+
+
+def _pair_name(relative: Path) -> Path:
+    """What both files of a pair share; composed and decomposed forms of a letter (NFC, NFD) are the same."""
+    return Path(unicodedata.normalize("NFC", str(relative.with_suffix(""))))
 
 
 def _output(relative: Path, suffix: str | None) -> Path:

@@ -18,7 +18,7 @@ from ..execution.running import Execution
 from ..files.atomic import atomic_path
 from ..files.raster import Raster
 from ..fuser import Fuser
-from ..images.picture import Picture
+from ..images.picture import ReadablePicture
 from ..options.values import Lines, Progress
 from ..prepare.preparation import Preparation
 from .files import check_result, read_image, write_image
@@ -64,7 +64,7 @@ class Task:
         strength = {} if self.strength is None else {"strength": self.strength}
         return {"task": self.name, "page": self.preparation.page, **strength, **self.preparation.describe()}
 
-    def compute(self, fuser: Fuser, pictures: Sequence[Picture]) -> Raster:
+    def compute(self, fuser: Fuser, pictures: Sequence[ReadablePicture]) -> Raster:
         """The result of one job's pictures."""
         if self.strength is None:
             result = fuser.fuse_images(pictures, self.preparation, self.execution)
@@ -136,11 +136,12 @@ class Run:
                 self.conduct.tell(f"{failure.name}: {failure.reason}")
         return done, failures
 
-    def read(self, job: Job) -> list[Picture]:
+    def read(self, job: Job) -> list[ReadablePicture]:
         with job.timed():
             self.check_target(job)
             job.stamps = [_stamp(path) for path in job.match.inputs]
-            pictures = [read_image(path, self.task.preparation.page) for path in job.match.inputs]
+            page = self.task.preparation.page
+            pictures: list[ReadablePicture] = [read_image(path, page) for path in job.match.inputs]
             check_result(self.out / job.match.output, *pictures)
             return pictures
 
@@ -156,7 +157,7 @@ class Run:
             found = "has been changed since gifnet wrote it" if known else f"exists, but {NAME} does not list it"
             raise InputError(f"{target}: {found}; move it away, or replace it with --overwrite (overwrite=True)")
 
-    def compute(self, job: Job, pictures: Sequence[Picture]) -> Raster:
+    def compute(self, job: Job, pictures: Sequence[ReadablePicture]) -> Raster:
         with job.timed():
             return self.task.compute(self.fuser, pictures)
 

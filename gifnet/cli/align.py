@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         check_output(args.output)  # before the work, not after it
     with flags.reading_up_to(args.max_pixels):
-        a, b = (read_for_writing(path, args.page) for path in (args.a, args.b))
+        a, b = (read_for_writing(path, args.page).load() for path in (args.a, args.b))
     found = align(a, b, **chosen)
     if args.output:
         warped = found.warp_picture(b)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ..api import load
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
+from ..files.listing import images_in, stem_of
 from ..files.pillow import from_pil
 from ..files.raster import Raster
 from ..files.writing import write_file
@@ -172,13 +173,9 @@ class _Folder:
     @classmethod
     def scan(cls, path: str | os.PathLike[str]) -> "_Folder":
         folder = Path(path)
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder")
-        readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
         files: dict[str, list[Path]] = {}
-        for file in sorted(folder.iterdir()):
-            if file.suffix.lower() in readable and not file.name.startswith(".") and not file.is_dir():
-                files.setdefault(file.stem, []).append(file)
+        for file in images_in(folder):
+            files.setdefault(stem_of(file), []).append(file)
         return cls(folder, files)
 
     def only(self, stem: str) -> Path:
@@ -242,7 +239,7 @@ class _Made:
                 with _faults(path):
                     write_file(_raster(image), path)
             with _faults(pair.a_path):
-                return colour.split(read(image, "fused").pixels)[0]
+                return colour.split(read(image, "fused").load().pixels)[0]
 
         return fuse
 
@@ -343,7 +340,7 @@ def _scored(label: str, fusion: _Fusion, pair: _Pair, names: Sequence[str] | Non
 def _luminance(path: Path) -> Tensor:
     """The luminance (1, 1, H, W) in [0, 1] of an image file."""
     with _faults(path):
-        return colour.split(read(path, str(path)).pixels)[0]
+        return colour.split(read(path, str(path)).load().pixels)[0]
 
 
 def _size(plane: Tensor) -> str:

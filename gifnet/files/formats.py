@@ -1,4 +1,8 @@
-"""The formats that gifnet writes, and what each of them can hold."""
+"""The formats that gifnet reads, and those that it writes with what each of them can hold.
+
+Reading goes by a file's content, and only to decoders of this list: nobody expects a ``.png`` to start a program, as
+EPS content in it would (Ghostscript). Suffixes only tell which files of a folder are images.
+"""
 
 import os
 from dataclasses import dataclass
@@ -6,8 +10,66 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..errors import InputError
+
+# Pillow's names, and the suffixes that files have. Other formats of Pillow's start programs, are read by plug-ins,
+# hold other files of any format, or are no still pixels.
+READABLE = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".mpo",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    "PPM": (".pbm", ".pgm", ".ppm", ".pnm", ".pfm"),
+    "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    "AVIF": (".avif", ".avifs"),
+    "HEIF": (".heic", ".heif", ".hif"),  # where pillow-heif has been registered
+    "TGA": (".tga", ".icb", ".vda", ".vst"),
+    "PCX": (".pcx",),
+    "DCX": (".dcx",),
+    "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
+    "SUN": (".ras",),
+    "DDS": (".dds",),
+    "PSD": (".psd",),
+    "QOI": (".qoi",),
+    "ICO": (".ico",),
+    "CUR": (".cur",),
+    "ICNS": (".icns",),
+    "IM": (".im",),
+    "MSP": (".msp",),
+    "XBM": (".xbm",),
+    "XPM": (".xpm",),
+    "BLP": (".blp",),
+    "FTEX": (".ftc", ".ftu"),
+    "GBR": (".gbr",),
+    "PCD": (".pcd",),
+    "PIXAR": (".pxr",),
+}
+_CAMERA_RAWS = (
+    ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf",
+    ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+)  # fmt: skip
+# Images all the same, which are refused with what can be done about it rather than passed over.
+REFUSED_SUFFIXES = frozenset((*_CAMERA_RAWS, ".eps", ".exr", ".dcm", ".fit", ".fits", ".jxl"))
+
+
+def readable_suffixes() -> frozenset[str]:
+    """Of the formats that this Pillow reads, in lower case."""
+    Image.init()
+    formats = ("JPEG" if name == "MPO" else name for name in READABLE)
+    found = zip(READABLE.values(), formats, strict=True)
+    return frozenset(suffix for suffixes, name in found if name in Image.OPEN for suffix in suffixes)
+
+
+def formats_to_open() -> tuple[str, ...]:
+    """For ``Image.open``."""
+    Image.init()
+    return tuple(name for name in READABLE if name in Image.OPEN)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ def from_array(array: "np.ndarray[Any, Any]", name: str) -> Picture:
     check_array_shape(array.shape, name)
     dtype = array_dtype(array.dtype, name)
     pixels, alpha = split_alpha(planes_of(array if array.ndim == 3 else array[..., None], name))
-    return Picture(pixels, alpha, name, partial(pack_array, like=array.dtype, flat=array.ndim == 2), dtype)
+    packer = partial(pack_array, like=array.dtype, flat=array.ndim == 2)
+    return Picture(pixels=pixels, alpha=alpha, name=name, packer=packer, dtype=dtype)
 
 
 def array_dtype(dtype: "np.dtype[Any]", name: str) -> torch.dtype:

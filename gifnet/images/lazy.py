@@ -18,7 +18,7 @@ from ..regions import Region
 from . import colour
 from .arrays import array_dtype, check_array_shape, interleaved, pack_array, planes_of
 from .levels import ACCEPTED_DTYPES, FLOATS, LEVELS, joined
-from .picture import Picture
+from .picture import Layout, Picture, PictureInfo, ReadablePicture
 
 STRIP = 64  # rows that are searched for colour at once
 LARGE = 1 << 23  # values of an array in memory from which it is read by regions
@@ -42,11 +42,11 @@ def is_lazy(source: object) -> TypeGuard[ArrayLike]:
     return not isinstance(source, (torch.Tensor, bytes, str)) and isinstance(source, ArrayLike)
 
 
-@dataclass(frozen=True)
-class LazyPicture(Picture):
-    """An array (H, W) or (H, W, C) that is not read until it is needed; ``pixels`` tells only its shape."""
+@dataclass(frozen=True, kw_only=True)
+class LazyPicture(ReadablePicture):
+    """An array (H, W) or (H, W, C) that is not read until it is needed."""
 
-    array: Any = field(default=None, repr=False)
+    array: Any = field(repr=False)
 
     @classmethod
     def of(cls, array: ArrayLike, name: str) -> "LazyPicture":
@@ -57,10 +57,13 @@ class LazyPicture(Picture):
         if torch_dtype not in (*LEVELS, *FLOATS):
             raise InputError(f"{name}: dtype {dtype}; {ACCEPTED_DTYPES}")
         height, width, channels = (*array.shape, 1)[:3]
-        hollow = torch.empty(()).expand(1, 1 if channels == 1 else 3, height, width)
-        alpha = hollow[:, :1] if channels == 4 else None
+        layout = Layout(1, height, width, coloured=channels > 1, transparent=channels == 4)
         packer = partial(pack_array, like=dtype, flat=len(array.shape) == 2)
-        return cls(hollow, alpha, name, packer, torch_dtype, array=array)
+        return cls(layout=layout, name=name, packer=packer, dtype=torch_dtype, array=array)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
 
     @property
     def nbytes(self) -> int:
@@ -72,15 +75,25 @@ class LazyPicture(Picture):
         _release(self.array)
         return (whole[:, :3], whole[:, 3:]) if whole.shape[1] == 4 else (whole, None)
 
+    def load(self) -> Picture:
+        pixels, alpha = self.region(0, Region(0, self.layout.height, 0, self.layout.width))
+        return Picture(
+            pixels=pixels,
+            alpha=alpha,
+            name=self.name,
+            packer=self.packer,
+            dtype=self.dtype,
+            metadata=self.metadata,
+            file=self.file,
+        )
+
+    def info(self) -> PictureInfo:
+        return self._info(chromatic=False)  # to know would take reading all of it, for metadata that it has not
+
     def shows_colour(self) -> bool:
-        height, width = self.pixels.shape[-2:]
+        height, width = self.layout.sides
         strips = (Region(top, min(top + STRIP, height), 0, width) for top in range(0, height, STRIP))
         return self.coloured and any(colour.shows(self.region(0, strip)[0]) for strip in strips)
-
-    def loaded(self) -> Picture:
-        height, width = self.pixels.shape[-2:]
-        pixels, alpha = self.region(0, Region(0, height, 0, width))
-        return Picture(pixels, alpha, self.name, self.packer, self.dtype, self.metadata, self.file)
 
 
 class ArrayCanvas:
@@ -90,16 +103,19 @@ class ArrayCanvas:
         self.array, self.dtype = array, dtype
 
     @classmethod
-    def like(cls, picture: Picture, channels: int, out: Any = None) -> "ArrayCanvas":
-        """For a fusion of ``picture``, in ``out`` or in a new array. Raises InputError if ``out`` does not fit."""
-        height, width = picture.pixels.shape[-2:]
+    def like(cls, picture: PictureInfo, result: PictureInfo, channels: int, out: Any = None) -> "ArrayCanvas":
+        """For ``result``, a fusion of ``picture``, in ``out`` or in a new array.
+
+        Raises InputError if ``out`` does not fit.
+        """
+        height, width = picture.layout.sides
         flat = channels == 1 and isinstance(picture, LazyPicture) and len(picture.array.shape) == 2
         shape = (height, width) if flat else (height, width, channels)
-        like = torch.empty(0, dtype=picture.dtype).numpy().dtype
+        like = torch.empty(0, dtype=result.dtype).numpy().dtype
         if isinstance(picture, LazyPicture):
             like = np.dtype(picture.array.dtype)
         if out is None:
-            return cls(np.empty(shape, like), picture.dtype)
+            return cls(np.empty(shape, like), result.dtype)
         if not hasattr(out, "__setitem__") or not isinstance(out, ArrayLike):
             raise InputError(f"out: {type(out).__name__} is no array; give one of shape {shape} and dtype {like}")
         fits = tuple(out.shape) == shape or (
@@ -109,7 +125,7 @@ class ArrayCanvas:
             raise InputError(f"out: {tuple(out.shape)} {out.dtype}; the result is {shape} {like}")
         if isinstance(out, np.ndarray) and not out.flags.writeable:
             raise InputError("out: is read-only; open it for writing, a numpy.memmap with mode 'r+'")
-        return cls(out, picture.dtype)
+        return cls(out, result.dtype)
 
     @property
     def nbytes(self) -> int:

@@ -10,12 +10,12 @@ from torch import Tensor
 from ..regions import Region
 from . import colour
 from .chroma import chroma_of, evidence, followed
-from .picture import Picture
+from .picture import ReadablePicture
 
 Merged = tuple[Tensor, Tensor | None]
 
 
-def enhanced(picture: Picture, strength: float, index: int, region: Region, fused: Tensor) -> Merged:
+def enhanced(picture: ReadablePicture, strength: float, index: int, region: Region, fused: Tensor) -> Merged:
     """One picture's own chroma and alpha; ``strength`` below 1 blends its luminance with the fused one."""
     pixels, alpha = picture.region(index, region)
     luma, chroma = colour.split(pixels)
@@ -23,7 +23,12 @@ def enhanced(picture: Picture, strength: float, index: int, region: Region, fuse
 
 
 def with_chroma_of(
-    coloured: Picture, first: Picture, second: Picture, index: int, region: Region, fused: Tensor
+    coloured: ReadablePicture,
+    first: ReadablePicture,
+    second: ReadablePicture,
+    index: int,
+    region: Region,
+    fused: Tensor,
 ) -> Merged:
     """The chroma of one of two pictures, as it is: the other one is grey."""
     pixels, alpha = first.region(index, region)
@@ -34,7 +39,7 @@ def with_chroma_of(
 
 
 def with_chroma_of_both(
-    first: Picture, second: Picture, index: int, region: Region, grown: Region, fused: Tensor
+    first: ReadablePicture, second: ReadablePicture, index: int, region: Region, grown: Region, fused: Tensor
 ) -> Merged:
     """The chroma of two pictures in colour, by evidence; ``fused`` covers the region ``grown`` by ``chroma.MARGIN``."""
     pixels, alpha = first.region(index, grown)

@@ -1,9 +1,17 @@
-"""An image as the fusion sees it."""
+"""An image as the fusion sees it: what is known of it, and its pixels where they are in memory.
+
+Three types, so that a type checker knows which pictures have pixels:
+
+- ``PictureInfo``: name, layout, dtype, metadata and the way back to the caller's kind; no pixels, and no way to them.
+- ``ReadablePicture``: that, and pixels that can be read, by regions or all of them (``load``).
+- ``Picture``: loaded. Only this one has ``pixels``. What is read later is a ``lazy.LazyPicture``.
+"""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,24 +22,46 @@ from ..regions import Region
 from . import colour
 
 _FILE_DTYPES = (torch.uint8, torch.uint16, torch.float32)  # from the shallowest to the deepest
+Info = TypeVar("Info", bound="PictureInfo")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image as the fusion sees it, and the way back to the kind it came as."""
+class Layout:
+    """How many images a picture holds, their sides in pixels and their planes."""
 
-    pixels: Tensor  # (B, 1 or 3, H, W) float32 in [0, 1], grey or R, G, B
-    alpha: Tensor | None  # (B, 1, H, W), as pixels
+    count: int
+    height: int
+    width: int
+    coloured: bool  # three channels
+    transparent: bool  # a plane of alpha
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+    @property
+    def channels(self) -> int:
+        """Of colour and alpha together, as files have them: 1 to 4."""
+        return (3 if self.coloured else 1) + self.transparent
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureInfo:
+    """What is known of an image without its pixels, and the way back to the kind it came as."""
+
+    layout: Layout
     name: str  # the file or argument, for messages
     packer: "Packer"  # the way back
     dtype: torch.dtype  # of the result
     metadata: Metadata = NO_METADATA
     file: bool = False  # read from a file, or the bytes of one
+    chromatic: bool = False  # of pictures let go: whether any pixel was not grey
 
     @property
     def size(self) -> str:
         """Width × height, for messages."""
-        return f"{self.pixels.shape[-1]}×{self.pixels.shape[-2]}"
+        return f"{self.layout.width}×{self.layout.height}"
 
     @property
     def short_name(self) -> str:
@@ -40,19 +70,99 @@ class Picture:
 
     @property
     def coloured(self) -> bool:
-        return self.pixels.shape[1] == 3
+        return self.layout.coloured
 
     def shows_colour(self) -> bool:
         """Whether any pixel is not grey: files of grey images often have three channels."""
-        return self.coloured and colour.shows(self.pixels)
+        return self.chromatic
+
+    def pack(self, pixels: Tensor, alpha: Tensor | None) -> Any:
+        """Pixels (B, 1 or 3, H, W) and alpha in the caller's kind, at this picture's depth, with its metadata."""
+        return self.packer(pixels, alpha, self.dtype, self.metadata)
+
+    def noted(self: Info, notes: Sequence[str]) -> Info:
+        """With what was done to it in the results' metadata."""
+        text = "; ".join(notes).encode("ascii", "replace").decode()
+        return replace(self, metadata=self.metadata.noting(f"gifnet: {text}")) if notes else self
+
+    def info(self) -> "PictureInfo":
+        """All this, without the pixels."""
+        return self
+
+    def fused_with(self, *others: "PictureInfo") -> "PictureInfo":
+        """The one to pack the fusion of all: of files the deepest decides; the metadata are of the first in colour."""
+        every = (self, *others)
+        metadata, dtype = self.metadata, self.dtype
+        if any(picture.metadata != metadata for picture in others):  # else, colour needn't be looked for
+            metadata = next((picture.metadata for picture in every if picture.shows_colour()), metadata)
+        if self.file:
+            dtype = max({picture.dtype for picture in every if picture.file}, key=_FILE_DTYPES.index)
+        return replace(self.info(), dtype=dtype, metadata=metadata)
+
+
+Packer: TypeAlias = Callable[[Tensor, Tensor | None, torch.dtype, Metadata], Any]
+
+
+class ReadablePicture(PictureInfo, ABC):
+    """An image whose pixels are in memory or can be read."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where its pixels are."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """What its planes take in memory."""
+
+    @abstractmethod
+    def region(self, index: int, region: Region) -> tuple[Tensor, Tensor | None]:
+        """Pixels (1, 1 or 3, h, w) and alpha of a part of the image number ``index``."""
+
+    @abstractmethod
+    def load(self) -> "Picture":
+        """With its pixels in memory."""
+
+    @abstractmethod
+    def shows_colour(self) -> bool: ...
+
+    def info(self) -> PictureInfo:
+        return self._info(self.shows_colour())
+
+    def _info(self, chromatic: bool) -> PictureInfo:
+        return PictureInfo(
+            layout=self.layout,
+            name=self.name,
+            packer=self.packer,
+            dtype=self.dtype,
+            metadata=self.metadata,
+            file=self.file,
+            chromatic=chromatic,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture(ReadablePicture):
+    """An image whose pixels are in memory."""
+
+    layout: Layout = field(init=False)  # as the pixels have it
+    pixels: Tensor  # (B, 1 or 3, H, W) float32 in [0, 1], grey or R, G, B
+    alpha: Tensor | None = None  # (B, 1, H, W), as pixels
+
+    def __post_init__(self) -> None:
+        count, channels, height, width = self.pixels.shape
+        object.__setattr__(self, "layout", Layout(count, height, width, channels == 3, self.alpha is not None))
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixels.device
 
     @property
     def nbytes(self) -> int:
-        """What its planes take in memory."""
         return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
 
     def region(self, index: int, region: Region) -> tuple[Tensor, Tensor | None]:
-        """Pixels (1, 1 or 3, h, w) and alpha of a part of the image number ``index``."""
         part = (
             slice(index, index + 1),
             slice(None),
@@ -61,13 +171,11 @@ class Picture:
         )
         return self.pixels[part], None if self.alpha is None else self.alpha[part]
 
-    def loaded(self) -> "Picture":
-        """With its pixels in memory, where they were not yet (see ``lazy``)."""
+    def load(self) -> "Picture":
         return self
 
-    def pack(self, pixels: Tensor, alpha: Tensor | None) -> Any:
-        """Pixels (B, 1 or 3, H, W) and alpha in the caller's kind, at this picture's depth, with its metadata."""
-        return self.packer(pixels, alpha, self.dtype, self.metadata)
+    def shows_colour(self) -> bool:
+        return self.coloured and colour.shows(self.pixels)
 
     def cropped(self, box: tuple[int, int, int, int]) -> "Picture":
         """Its part from left, top to right, bottom (exclusive)."""
@@ -83,31 +191,15 @@ class Picture:
         alpha = both[:, -1:].clamp(0, 1)
         return replace(self, pixels=(both[:, :-1] / alpha.clamp(min=1e-4)).clamp(0, 1), alpha=alpha)
 
-    def noted(self, notes: Sequence[str]) -> "Picture":
-        """With what was done to it in the results' metadata."""
-        text = "; ".join(notes).encode("ascii", "replace").decode()
-        return replace(self, metadata=self.metadata.noting(f"gifnet: {text}")) if notes else self
 
-    def fused_with(self, *others: "Picture") -> "Picture":
-        """The one to pack the fusion of all: of files the deepest decides; the metadata are of the first in colour."""
-        metadata = next((picture.metadata for picture in (self, *others) if picture.coloured), self.metadata)
-        if not self.file:
-            return replace(self, metadata=metadata)
-        dtypes = {picture.dtype for picture in (self, *others) if picture.file}
-        return replace(self, dtype=max(dtypes, key=_FILE_DTYPES.index), metadata=metadata)
-
-
-Packer: TypeAlias = Callable[[Tensor, Tensor | None, torch.dtype, Metadata], Any]
-
-
-def check_alike(a: Picture, b: Picture) -> None:
+def check_alike(a: PictureInfo, b: PictureInfo) -> None:
     """Raises InputError where two pictures differ in size or number."""
-    if a.pixels.shape[-2:] != b.pixels.shape[-2:]:
+    if a.layout.sides != b.layout.sides:
         raise InputError(
             f"{a.name} is {a.size} pixels but {b.name} is {b.size}; fusion needs aligned images of one size: "
             "give resize='a' or 'b' if they show the same, align=True if not quite, or crop one to the other"
         )
-    if len(a.pixels) != len(b.pixels):
+    if a.layout.count != b.layout.count:
         raise InputError(
-            f"{a.name} holds {len(a.pixels)} images but {b.name} holds {len(b.pixels)}; give as many of each"
+            f"{a.name} holds {a.layout.count} images but {b.name} holds {b.layout.count}; give as many of each"
         )

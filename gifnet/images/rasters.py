@@ -21,7 +21,10 @@ def from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) -
     planes = planes_of(raster.array, name)
     alpha = planes[:, colours:] if raster.alpha else None
     dtype = array_dtype(raster.array.dtype, name)
-    return Picture(planes[:, :colours], alpha, name, packer, dtype, raster.metadata, file)
+    pixels = planes[:, :colours]
+    return Picture(
+        pixels=pixels, alpha=alpha, name=name, packer=packer, dtype=dtype, metadata=raster.metadata, file=file
+    )
 
 
 def pack_raster(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Raster:

@@ -12,24 +12,25 @@ from ..files.pillow import from_pil
 from ..files.reading import read_file
 from .arrays import from_array
 from .lazy import LazyPicture, is_lazy
-from .picture import Picture
+from .picture import Picture, ReadablePicture
 from .rasters import from_raster, pack_bytes, pack_pil, pack_pil_or_array, pack_raster
 from .tensors import from_tensor
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray[Any, Any] | Tensor | Picture"
+ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray[Any, Any] | Tensor | ReadablePicture"
 
 
-def read(source: ImageLike, argument: str, page: int | None = None) -> Picture:
+def read(source: ImageLike, argument: str, page: int | None = None) -> ReadablePicture:
     """Read a path, encoded bytes, a PIL image, an array (H×W or H×W×C) or a tensor (C×H×W or B×C×H×W).
 
     C is 1 (grey), 3 (R, G, B) or 4 (and alpha). uint8, uint16, or floating point in [0, 1]. The EXIF orientation of
-    paths and bytes is applied; PIL images, arrays and tensors are taken as they are, and a Picture is given back.
+    paths and bytes is applied; PIL images, arrays and tensors are taken as they are, and a picture is given back.
+    Large arrays and those in files are not read yet; ``load`` of what is returned does that.
 
     ``page`` is for files that hold several images, see ``files.reading.read_file``.
 
     Raises InputError, naming the file or ``argument``, for whatever is none of that.
     """
-    if isinstance(source, Picture):
+    if isinstance(source, ReadablePicture):
         return source
     if isinstance(source, (str, os.PathLike)):
         path = os.fsdecode(source)

@@ -21,7 +21,8 @@ def from_tensor(tensor: Tensor, name: str) -> Picture:
     if tensor.layout != torch.strided:
         raise InputError(f"{name}: {tensor.layout} tensor; give a dense one")
     pixels, alpha = split_alpha(normalise(tensor if tensor.ndim == 4 else tensor[None], name))
-    return Picture(pixels, alpha, name, partial(pack_tensor, device=tensor.device, flat=tensor.ndim == 3), tensor.dtype)
+    packer = partial(pack_tensor, device=tensor.device, flat=tensor.ndim == 3)
+    return Picture(pixels=pixels, alpha=alpha, name=name, packer=packer, dtype=tensor.dtype)
 
 
 def pack_tensor(

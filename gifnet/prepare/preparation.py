@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from ..images.picture import Picture
+from ..images.picture import Picture, ReadablePicture
 from ..options.declarations import ALIGN, PAGE, RESIZE, STRETCH
 from ..options.values import Align, Motion, Percentiles, Resize, Stretch
 from .alignment import align_pictures
@@ -39,32 +39,32 @@ class Preparation:
         chosen = {"resize": self.resize, "stretch": self.stretch and list(self.stretch), "align": self.align}
         return {name: value for name, value in chosen.items() if value is not None}
 
-    def pair(self, a: Picture, b: Picture) -> tuple[Picture, Picture]:
+    def pair(self, a: ReadablePicture, b: ReadablePicture) -> tuple[ReadablePicture, ReadablePicture]:
         """The pair after ``stretch``, ``resize`` and ``align``, in this order; both with notes of what was done.
 
         Raises InputError as each of them does.
         """
         if not self.describe():
             return a, b
-        a, notes = stretched(a.loaded(), self.stretch)
-        b, more = stretched(b.loaded(), self.stretch)
+        first, notes = stretched(a.load(), self.stretch)
+        second, more = stretched(b.load(), self.stretch)
         notes += more
         if self.resize is not None:
-            a, b, more = resized(a, b, self.resize)
+            first, second, more = resized(first, second, self.resize)
             notes += more
         if self.align is not None:
-            a, b, more = aligned(a, b, self.align)
+            first, second, more = aligned(first, second, self.align)
             notes += more
         _log(notes)
-        return a.noted(notes), b.noted(notes)
+        return first.noted(notes), second.noted(notes)
 
-    def one(self, x: Picture) -> Picture:
+    def one(self, x: ReadablePicture) -> ReadablePicture:
         """The picture after ``stretch``, with a note of it."""
         if self.stretch is None:
             return x
-        x, notes = stretched(x.loaded(), self.stretch)
+        picture, notes = stretched(x.load(), self.stretch)
         _log(notes)
-        return x.noted(notes)
+        return picture.noted(notes)
 
 
 def _log(notes: list[str]) -> None:

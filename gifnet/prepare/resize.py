@@ -17,7 +17,7 @@ def resized(a: Picture, b: Picture, to: Literal["a", "b"]) -> tuple[Picture, Pic
     Raises InputError if the ratios of their sides differ by more than 2 %: then they don't show the same.
     """
     kept, other = (a, b) if to == "a" else (b, a)
-    (height, width), (other_height, other_width) = kept.pixels.shape[-2:], other.pixels.shape[-2:]
+    (height, width), (other_height, other_width) = kept.layout.sides, other.layout.sides
     if (height, width) == (other_height, other_width):
         return a, b, []
     ratio = (width / height) / (other_width / other_height)

@@ -10,7 +10,6 @@ Images of a focus stack have the same luminance but for blur: there, the sharpes
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from itertools import chain, count
 from string import ascii_lowercase
 from typing import Any
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from ..images import colour
 from ..images.chroma import chroma_of, evidence
-from ..images.picture import Picture, check_alike
+from ..images.picture import Picture, PictureInfo, check_alike
 from ..images.smoothing import expand, smooth
 from .exposures import SMALLEST, ExposureBlend
 from .focus import FocusChoice, sharpness
@@ -139,21 +138,21 @@ def fuse_stack(pictures: Iterable[Picture], run: Callable[[Tensor, Tensor], Tens
     composition = Composition()
     colours = _Colours()
     alpha: Tensor | None = None
-    hollow: list[Picture] = []  # shapes, names and ways back, not pixels
+    seen: list[PictureInfo] = []  # without pixels, which are let go
     device: torch.device | None = None
     for picture in pictures:
-        if hollow:
-            check_alike(hollow[0], picture)
-        device = device or picture.pixels.device
+        if seen:
+            check_alike(seen[0], picture)
+        device = device or picture.device
         composition.add(colour.split(picture.pixels)[0].to(device), colours.of(picture).to(device))
         if picture.alpha is not None:
             own = picture.alpha.to(device)
             alpha = own if alpha is None else torch.minimum(alpha, own)
-        hollow.append(replace(picture, pixels=picture.pixels.new_empty(()).expand(picture.pixels.shape), alpha=None))
+        seen.append(picture.info())
         del picture  # before the next is read
     fused = run(*composition.planes())
     pixels = colour.merge(fused, colours.chroma(fused, composition.evidence()))
-    return hollow[0].fused_with(*hollow[1:]).pack(pixels, alpha)
+    return seen[0].fused_with(*seen[1:]).pack(pixels, alpha)
 
 
 def argument_names() -> Iterator[str]:

@@ -17,10 +17,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..files.listing import images_in, stem_of
 from ..images import colour
 from ..images.reading import read
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -52,16 +51,14 @@ class Batch(NamedTuple):
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
     """The folder's image files by stem, sorted; an InputError where there are none or two share a stem."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            if path.stem in found:
-                raise InputError(f"{folder}: {found[path.stem].name} and {path.name} share a stem; keep one of them")
-            found[path.stem] = path
+    for path in images_in(folder):
+        stem = stem_of(path)
+        if stem in found:
+            raise InputError(f"{folder}: {found[stem].name} and {path.name} share a stem; keep one of them")
+        found[stem] = path
     if not found:
-        raise InputError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))})")
+        raise InputError(f"{folder}: no images")
     return found
 
 
@@ -90,7 +87,7 @@ def load_luminance(paths: list[Path]) -> Pyramid:
 
     Raises InputError, naming the file, for what is no image, and for sizes that differ.
     """
-    pictures = [read(path, str(path)) for path in paths]
+    pictures = [read(path, str(path)).load() for path in paths]
     deep = any(picture.dtype != torch.uint8 for picture in pictures)
     planes = [_levels(colour.split(picture.pixels)[0][0, 0].numpy(), deep) for picture in pictures]
     if len({plane.shape for plane in planes}) > 1:

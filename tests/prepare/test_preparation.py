@@ -50,7 +50,7 @@ def test_resize_of_batches_and_alpha(mean: Fuser) -> None:
     assert mean.fuse(a, b, resize="b").shape == (3, 3, 32, 48)
     red = np.zeros((32, 48, 4), np.uint8)
     red[:, 24:] = 200, 10, 10, 255  # and hidden black beside it, which must not darken the rim
-    picture = resized(read(np.zeros((16, 24), np.uint8), "a"), read(red, "b"), "a")[1]
+    picture = resized(read(np.zeros((16, 24), np.uint8), "a").load(), read(red, "b").load(), "a")[1]
     assert picture.alpha is not None
     seen = picture.alpha[0, 0] > 0.05
     assert picture.pixels[0, 0][seen].min() * 255 == pytest.approx(200, abs=1)
@@ -59,8 +59,8 @@ def test_resize_of_batches_and_alpha(mean: Fuser) -> None:
 def test_same_size_is_left_alone() -> None:
     a, b = read(photo(), "a"), read(photo(seed=1), "b")
     first, second = Preparation.checked(resize="a").pair(a, b)
-    assert first.pixels is a.pixels
-    assert second.pixels is b.pixels
+    assert first.load().pixels is a.load().pixels
+    assert second.load().pixels is b.load().pixels
 
 
 def test_resize_refuses_other_proportions(mean: Fuser) -> None:
@@ -115,7 +115,7 @@ def test_stretch_does_not_count_transparent_pixels() -> None:
     image[..., :3] = np.linspace(100, 150, 400).astype(np.uint8).reshape(20, 20, 1)
     image[..., 3] = 255
     image[:3] = 255, 255, 255, 0
-    seen = stretched(read(image, "a"), (0, 100))[0].pixels[0, 0, 3:]
+    seen = stretched(read(image, "a").load(), (0, 100))[0].pixels[0, 0, 3:]
     assert (float(seen.min()), float(seen.max())) == (0, 1)
 
 

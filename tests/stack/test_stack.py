@@ -17,6 +17,7 @@ from gifnet import Fuser, InputError
 from gifnet import fuser as fuser_module
 from gifnet.files.listing import stack_files
 from gifnet.images import colour
+from gifnet.images.picture import Picture
 from gifnet.networks.gifnet import GIFNet
 from gifnet.stack.composition import compose
 from gifnet.stack.exposures import ExposureBlend
@@ -261,6 +262,7 @@ def test_files_are_read_one_at_a_time(fuser: Fuser, folder: Path, monkeypatch: p
     def watched(source: Any, argument: str, page: int | None = None) -> Any:
         assert not [ref for ref in pixels if ref() is not None], "an earlier image is still held"
         picture = read(source, argument, page)
+        assert isinstance(picture, Picture)
         pixels.append(weakref.ref(picture.pixels))
         return picture
 

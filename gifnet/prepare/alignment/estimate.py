@@ -66,7 +66,7 @@ def align(
     )
     motion, min_confidence = options.MOTION.check(motion), options.MIN_CONFIDENCE.check(min_confidence)
     page = options.PAGE.check(page)
-    return align_pictures(read(a, "a", page), read(b, "b", page), motion, limits, min_confidence)
+    return align_pictures(read(a, "a", page).load(), read(b, "b", page).load(), motion, limits, min_confidence)
 
 
 def align_pictures(

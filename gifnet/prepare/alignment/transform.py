@@ -33,7 +33,7 @@ class Alignment:
 
         What ``b`` does not show is 0, and transparent if ``b`` has alpha.
         """
-        warped = self.warp_picture(read(b, "b"))
+        warped = self.warp_picture(read(b, "b").load())
         return warped.pack(warped.pixels, warped.alpha)
 
     def warp_picture(self, picture: Picture) -> Picture:
