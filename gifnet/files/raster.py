@@ -7,7 +7,7 @@ import numpy as np
 
 from .metadata import NO_METADATA, Metadata
 
-Array: TypeAlias = "np.ndarray[Any, Any]"
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Image files read.
 
 Pillow reads every format, but cuts colour and alpha deeper than 8 bits down to 8. Files that have them are noticed here
-and left to ``deep``, which needs the extra ``[files]``.
+and left to ``deep`` and ``tiff_pixels``, which need the extra ``[files]``.
 """
 
 import io
@@ -10,17 +10,26 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
 from ..options.values import check_page
-from . import deep
+from . import deep, tiff
+from .formats import formats_to_open
+from .identity import refuse_unreadable
+from .limits import check_pixels, check_whole, size_of
 from .metadata import ORIENTATION, Metadata
 from .pillow import decoding, exif_of, from_pil
-from .raster import Raster
+from .raster import Array, Raster
+from .tiff_pixels import declares_fewer_bits, read_deep_tiff
+
+_ONE_IMAGE = ("MPO", "PSD")  # previews and layers don't make them several
+# Of TIFF, that Pillow reads: with any libtiff, and with most.
+_COMMON_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
+_OTHER_COMPRESSIONS = (6, 34925, 50000)
 
 
 def read_file(source: "str | os.PathLike[str] | bytes", name: str, page: int | None = None) -> Raster:
@@ -63,53 +72,106 @@ def _opened(source: "str | os.PathLike[str] | bytes", name: str) -> Iterator[Bin
 
 
 def _read(file: BinaryIO, name: str, page: int | None) -> Raster:
-    try:
-        opened = Image.open(file)
-    except UnidentifiedImageError as error:
-        file.seek(0)
-        if deep.is_tiff(file):  # Pillow has no name for colour in floating point
-            return _read_deep_tiff(file, name, page)
-        raise InputError(f"{name}: not an image in a format that Pillow reads") from error
+    refuse_unreadable(file, name)
+    if tiff.is_tiff(file):
+        return _read_tiff(file, name, page)
+    opened = _open(file, name)
     with opened:
-        try:
-            frames = getattr(opened, "n_frames", 1)
-            if frames > 1 and (page is not None or opened.format != "MPO"):  # previews don't make a photograph several
-                deep.check_page(page, frames, name)
-                opened.seek(page or 0)
-        except (SyntaxError, ValueError) as error:
-            if opened.format != "TIFF" or isinstance(error, InputError):
-                raise
-            return _read_deep_tiff(file, name, page)  # another page is of a kind that Pillow doesn't know
-        if _is_deep(opened):
-            if opened.format == "TIFF":
-                return _read_deep_tiff(file, name, page if frames > 1 else 0)
-            if opened.format == "PNG" and not (frames > 1 and page):
-                return _read_deep_png(file, opened, name)
-            raise InputError(f"{name}: has 16 bits a channel, of which 8 would be lost; save it as PNG or TIFF")
+        frames = 1 if opened.format in _ONE_IMAGE else getattr(opened, "n_frames", 1)
+        if frames > 1:
+            deep.check_page(page, frames, name)
+            opened.seek(page or 0)
+        return _decoded(file, opened, name, (page or 0) if frames > 1 else 0)
+
+
+def _open(file: BinaryIO, name: str) -> Image.Image:
+    """Pillow's image, nothing decoded yet. Only formats that gifnet knows are tried."""
+    start = file.read(26)
+    file.seek(0)
+    if start[:4] == b"RIFF" or start[4:8] == b"ftyp":
+        check_whole(file, name)
+    if start[:4] == b"8BPS" and start[22:24] not in (b"\0\1", b"\0\x08"):
+        raise InputError(f"{name}: PSD of {start[23]} bits a channel; save it as TIFF")
+    try:
+        return Image.open(file, formats=formats_to_open())
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name}: not an image in a format that gifnet reads") from error
+
+
+def _decoded(file: BinaryIO, opened: Image.Image, name: str, page: int) -> Raster:
+    array = _other_than_pillow(file, opened, name, page)
+    if array is None:
         _check_jpeg(file, opened, name)
         opened.load()
-        white_is_zero = opened.format == "TIFF" and opened.tag_v2.get(262) == 0  # type: ignore[attr-defined]
+        metadata = Metadata.of(exif_of(opened), opened.info.get("icc_profile"), upright=True)
+        return replace(from_pil(_upright(opened), name), metadata=metadata)
+    exif = exif_of(opened)
+    return _turned(Raster(array, Metadata.of(exif, opened.info.get("icc_profile"), upright=True)), exif)
+
+
+def _other_than_pillow(file: BinaryIO, opened: Image.Image, name: str, page: int) -> Array | None:
+    """The pixels, where Pillow would not give all of them; else None."""
+    if opened.format == "JPEG2000":
+        return deep.read_jpeg2000(file, opened, name)
+    if opened.format == "AVIF":
+        return deep.read_avif(file, name, page)
+    if opened.format == "PPM" and opened.tile and opened.tile[0][0] == "ppm_plain" and opened.mode == "1":  # type: ignore[attr-defined]
+        return deep.read_plain_bitmap(file, opened, name)
+    if opened.format == "PNG":
+        deep.check_whole_png(file, opened, name)
+        file.seek(0)
+    if not deep.is_deep(opened):
+        return None
+    if opened.format == "PNG":
+        opened.load()  # for the chunks behind the pixels, and Pillow's checks of damage
+    return deep.read_deep(file, opened, name, page)
+
+
+def _read_tiff(file: BinaryIO, name: str, page: int | None) -> Raster:
+    images = tiff.images_of(file, name)
+    if len(images) > 1:
+        deep.check_page(page, len(images), name)
+    chosen = images[page or 0] if len(images) > 1 else images[0]
+    check_pixels(chosen.width, chosen.height, name)
+    if _pillow_holds(chosen):
+        tiff.check_segments(chosen, name, size_of(file))
+        raster = _read_tiff_by_pillow(file, chosen, name)
+        if raster is not None:
+            return raster
+    array, exif, icc = read_deep_tiff(file, chosen, name)
+    return _turned(Raster(array, Metadata.of(exif, icc, upright=True)), exif)
+
+
+def _pillow_holds(directory: tiff.Directory) -> bool:
+    """Whether a PIL image has its samples as they are: unsigned up to 8 bits, or deeper ones in grey."""
+    if directory.compression not in (*_COMMON_COMPRESSIONS, *_OTHER_COMPRESSIONS):
+        return False
+    kinds = {(bits, directory.sample_format) for bits in directory.bits}
+    if kinds <= {(1, 1), (2, 1), (4, 1), (8, 1)}:
+        return True
+    grey = directory.samples == 1 and directory.photometric in (0, 1)
+    return grey and kinds <= {(16, 1), (16, 2), (32, 2), (32, 3)} and not declares_fewer_bits(directory)
+
+
+def _read_tiff_by_pillow(file: BinaryIO, directory: tiff.Directory, name: str) -> Raster | None:
+    """None where Pillow does not know this layout or compression."""
+    source: Any = tiff.PageFirst(file, directory.offset)
+    try:
+        opened = Image.open(source, formats=("TIFF",))
+    except UnidentifiedImageError:
+        return None
+    with opened:
+        try:
+            opened.load()
+        except OSError:
+            if directory.compression in _COMMON_COMPRESSIONS:
+                raise
+            return None
         metadata = Metadata.of(exif_of(opened), opened.info.get("icc_profile"), upright=True)
         raster = replace(from_pil(_upright(opened), name), metadata=metadata)
-    if white_is_zero and raster.array.dtype != np.uint8:  # Pillow inverts 8 bits only
+    if directory.photometric == 0 and raster.array.dtype != np.uint8:  # Pillow inverts 8 bits only
         return replace(raster, array=(65535 if raster.array.dtype == np.uint16 else 1) - raster.array)
     return raster
-
-
-def _is_deep(opened: Image.Image) -> bool:
-    """Whether the file has more bits a channel than Pillow's image of it will."""
-    if opened.mode.startswith(("I", "F")):
-        return False
-    if opened.format == "TIFF":
-        return bool(max(opened.tag_v2.get(258, (1,))) > 8)  # type: ignore[attr-defined]
-    for tile in getattr(opened, "tile", ()):
-        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
-        raw_mode = str(arguments[0]) if arguments else ""
-        if ";16" in raw_mode and not raw_mode.startswith("BGR"):  # BGR;16 has 16 bits in all three together
-            return True
-        if tile[0].startswith("ppm") and arguments[-1] > 255:
-            return True
-    return False
 
 
 def _check_jpeg(file: BinaryIO, opened: Image.Image, name: str) -> None:
@@ -121,19 +183,6 @@ def _check_jpeg(file: BinaryIO, opened: Image.Image, name: str) -> None:
     blocks = (opened.width // 8) * (opened.height // 8)  # each takes a bit or more
     if 8 * length < blocks:
         raise InputError(f"{name}: damaged; {length} bytes can't hold {opened.width}×{opened.height} pixels")
-
-
-def _read_deep_tiff(file: BinaryIO, name: str, page: int | None) -> Raster:
-    array, exif, icc = deep.read_tiff(file, name, page)
-    return _turned(Raster(array, Metadata.of(exif, icc, upright=True)), exif)
-
-
-def _read_deep_png(file: BinaryIO, opened: Image.Image, name: str) -> Raster:
-    opened.load()  # for the chunks behind the pixels, and Pillow's checks of damage
-    exif = exif_of(opened)
-    file.seek(0)
-    metadata = Metadata.of(exif, opened.info.get("icc_profile"), upright=True)
-    return _turned(Raster(deep.read_png(file.read(), name), metadata), exif)
 
 
 def _turned(raster: Raster, exif: Image.Exif) -> Raster:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError
-from . import deep
+from . import deep, deep_writing
 from .atomic import atomic_path
 from .formats import JPEG, PNG, TIFF, WRITABLE, Format, check_suffix
 from .metadata import Metadata
@@ -70,7 +70,7 @@ def _encode(raster: Raster, kind: Format, path: Path) -> bytes:
     metadata = raster.metadata.fitting(raster.array.shape[2])
     try:
         if not raster.fits_pillow:
-            write = deep.write_tiff if kind is TIFF else deep.write_png
+            write = deep_writing.write_tiff if kind is TIFF else deep_writing.write_png
             return write(raster.array, metadata.exif, metadata.icc, str(path))
         return _encode_with_pillow(to_pil(raster), metadata, kind)
     except InputError:
@@ -91,4 +91,4 @@ def _encode_with_pillow(image: Image.Image, metadata: Metadata, kind: Format) ->
     image.save(buffer, kind.name, **options)
     content = buffer.getvalue()
     # Pillow can't write EXIF directories into a compressed TIFF.
-    return deep.with_exif(content, metadata.exif) if kind is TIFF and metadata.exif else content
+    return deep_writing.with_exif(content, metadata.exif) if kind is TIFF and metadata.exif else content

@@ -1,0 +1,91 @@
+"""Colour and alpha of 16 bits or floating point, in PNG and TIFF: what Pillow can't write.
+
+By tifffile and imagecodecs, the extra ``[files]``, imported when such a file is written. Arrays are (H, W, C), C as in
+``raster.Raster``.
+"""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from .deep import Array, check_installed
+
+
+def write_png(array: Array, exif: bytes, icc: bytes, name: str) -> bytes:
+    """The content of a 16-bit PNG file."""
+    check_installed(name)
+    import imagecodecs
+
+    content = bytes(imagecodecs.png_encode(np.array(array, order="C")))
+    chunks = b""
+    if icc:
+        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
+    if exif:
+        chunks += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    header = 8 + 25  # signature and IHDR
+    return content[:header] + chunks + content[header:]
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">L", len(content)) + kind + content + struct.pack(">L", checksum)
+
+
+def write_tiff(array: Array, exif: bytes, icc: bytes, name: str) -> bytes:
+    """The content of a 16-bit or float32 TIFF file."""
+    check_installed(name)
+    import tifffile
+
+    channels = array.shape[2]
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        array,
+        photometric="rgb" if channels > 2 else "minisblack",
+        planarconfig="contig",
+        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        compression="deflate",
+        predictor=True,
+        iccprofile=icc or None,
+        metadata=None,
+        software=False,
+        maxworkers=1,
+    )
+    content = buffer.getvalue()
+    return with_exif(content, exif) if exif else content
+
+
+def with_exif(tiff: bytes, exif: bytes) -> bytes:
+    """The TIFF with EXIF tags and their directories added to its first page: a new directory, at the file's end.
+
+    A BigTIFF (more than 4 GB) is left as it is.
+    """
+    order = "<" if tiff[:2] == b"II" else ">"
+    version, first = struct.unpack(order + "HL", tiff[2:8])
+    if version != 42:
+        return tiff
+    source = Image.Exif()
+    source.load(exif)
+    added = ImageFileDirectory_v2(tiff[:8])
+    for tag in source:
+        added[tag] = source.get_ifd(tag) if tag in (0x8769, 0x8825) else source[tag]
+    end = len(tiff) + len(tiff) % 2
+    directory = bytes(added.tobytes(end))
+    entries = _entries(tiff, first, order) | _entries(directory, 0, order)
+    (following,) = struct.unpack_from(order + "L", tiff, first + 2 + 12 * len(_entries(tiff, first, order)))
+    start = end + len(directory) + len(directory) % 2
+    merged = struct.pack(order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries))
+    merged += struct.pack(order + "L", following)
+    body = tiff[:4] + struct.pack(order + "L", start) + tiff[8:]
+    return body.ljust(end, b"\0") + directory.ljust(start - end, b"\0") + merged
+
+
+def _entries(content: bytes, offset: int, order: str) -> dict[int, bytes]:
+    """The directory at ``offset``: tag -> its 12 bytes."""
+    (count,) = struct.unpack_from(order + "H", content, offset)
+    records = [content[offset + 2 + 12 * i : offset + 14 + 12 * i] for i in range(count)]
+    return {struct.unpack(order + "H", record[:2])[0]: record for record in records}
