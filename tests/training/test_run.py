@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -222,18 +223,19 @@ def test_curves_of_other_columns(arguments: list[str], run: Path, capsys: pytest
 # A full disk
 
 
-@pytest.fixture
+@contextmanager
 def little_room() -> Iterator[None]:
-    """No file may grow beyond 100 bytes, which fails as a full disk does."""
+    """No file may grow beyond 100 bytes, which fails as a full disk does; nor may a file that pytest reports to."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("name", ["last.safetensors", "curves.png", "state.safetensors"])
-@pytest.mark.usefixtures("little_room")
 def test_a_full_disk(
     arguments: list[str],
     tmp_path: Path,
@@ -249,7 +251,8 @@ def test_a_full_disk(
     if name == "curves.png":
         monkeypatch.setattr("gifnet.training.trainer.write_rows", lambda *_: None)
     run = tmp_path / "run"
-    fails([*arguments, "-o", str(run)], capsys, f"{run / name}: can't be written (", "make room")
+    with little_room():
+        fails([*arguments, "-o", str(run)], capsys, f"{run / name}: can't be written (", "make room")
     assert not run.exists() or not list(run.iterdir()), "nothing is left half written"
 
 
