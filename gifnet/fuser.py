@@ -19,6 +19,7 @@ from .execution.running import DEFAULT, Execution
 from .images import colour
 from .images.lazy import ArrayCanvas, LazyPicture
 from .images.picture import Picture, PictureInfo, ReadablePicture, check_alike
+from .images.profiles import OneProfile
 from .images.reading import ImageLike, read
 from .networks.gifnet import GIFNet
 from .networks.registry import SelfContained, enhancing_form, inference_form
@@ -89,10 +90,12 @@ class Fuser:
             if resize is not None or align or out is not None:
                 raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
             sources = zip(argument_names(), (a, b, *more), strict=False)
-            pictures = (prepare_one(read(source, name, page), stretch).load() for name, source in sources)
+            one_profile = OneProfile()
+            pictures = (one_profile(prepare_one(read(source, name, page), stretch)).load() for name, source in sources)
             return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
         first, second = prepare(read(a, "a", page), read(b, "b", page), resize, stretch, align)
         check_alike(first, second)
+        first, second = map(OneProfile(), (first, second))
         return self._execute(execution, first, second, 1.0, out)
 
     @overload
