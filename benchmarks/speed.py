@@ -135,7 +135,7 @@ def main() -> None:
         print(json.dumps(child(json.loads(args.child))))
         return
 
-    from gifnet.execution.memory import parse_bytes
+    from gifnet.options.values import parse_bytes
 
     limit = parse_bytes(args.baseline_limit)
     start = {"torch": start_seconds("-c", "import torch"), "gifnet info": start_seconds("-m", "gifnet", "info")}

@@ -30,7 +30,7 @@ MILD = 0.8
 
 def luminance(path: Path) -> torch.Tensor:
     """(1, 1, H, W) in [0, 1], the middle of the image."""
-    planes, _ = colour.split(read(path, "photo").pixels)
+    planes, _ = colour.split(read(path, "photo").load().pixels)
     top, left = (max(0, side - SIDE) // 2 for side in planes.shape[-2:])
     return planes[..., top : top + SIDE, left : left + SIDE]
 

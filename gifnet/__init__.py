@@ -10,7 +10,7 @@ Each name is imported when it is first used, so that a part of the package can b
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .errors import AlignmentError, CheckpointError, InputError
+from .errors import AlignmentError, CheckpointError, InputError, MissingExtraError
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "CheckpointError",
     "Fuser",
     "InputError",
+    "MissingExtraError",
     "__version__",
     "align",
     "enhance",

@@ -2,39 +2,42 @@
 
 import os
 import threading
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-import torch
 from PIL import Image
 
 from .checkpoints.hub import BUNDLED, load_model
 from .execution.device import choose_device, choose_dtype
-from .execution.memory import Memory
-from .execution.plan import Tile
-from .execution.progress import Progress
+from .execution.running import Execution
 from .fuser import Fuser, Kind
 from .images.reading import ImageLike
-from .prepare.preparation import Align
-from .prepare.resize import Resize
-from .prepare.stretch import Stretch
+from .options.declarations import STRENGTH
+from .options.keywords import EnhanceOptions, FuseOptions
+from .options.values import Align, Device, Dtype, Memory, Name, Progress, Resize, Stretch, Tile
+from .prepare.preparation import Preparation
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _models: dict[tuple[Any, ...], Fuser] = {}
 _loading = threading.Lock()
 
 
 def load(
-    name_or_path: str | os.PathLike[str] = BUNDLED,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
+    name_or_path: Name = BUNDLED,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     sha256: str | None = None,
 ) -> Fuser:
     """Load a model, once: the same arguments give the same object again.
 
     Args:
         name_or_path: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision`` that holds ``model.safetensors`` and ``config.json``.
-        device: ``"auto"`` (GIFNET_DEVICE if set, else CUDA, MPS, CPU), or a device as torch names it.
-        dtype: ``"auto"`` (float16 on CUDA, float32 elsewhere), ``"float32"``, ``"float16"`` or ``"bfloat16"``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
+            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
         sha256: if given, the weights' file must have this SHA-256 (hexadecimal).
 
     Raises:
@@ -55,12 +58,14 @@ def load(
 
 
 @overload
-def fuse(a: Kind, b: ImageLike, *more: ImageLike, **options: Any) -> Kind: ...
+def fuse(a: Kind, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseOptions]") -> Kind: ...
 @overload
-def fuse(a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: Any) -> Image.Image | Any: ...
+def fuse(
+    a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: "Unpack[FuseOptions]"
+) -> Image.Image | Any: ...
 
 
-def fuse(  # type: ignore[misc]  # which names the options
+def fuse(
     a: ImageLike,
     b: ImageLike,
     *more: ImageLike,
@@ -72,9 +77,9 @@ def fuse(  # type: ignore[misc]  # which names the options
     memory: Memory = None,
     progress: Progress = None,
     out: Any = None,
-    model: str | os.PathLike[str] = BUNDLED,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
+    model: Name = BUNDLED,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
 ) -> Any:
     """Fuse two or more aligned images of one scene into one that shows what each of them does.
 
@@ -82,31 +87,35 @@ def fuse(  # type: ignore[misc]  # which names the options
         a: a path, encoded bytes, a PIL image, a numpy array (H×W or H×W×C) or a torch tensor (C×H×W or B×C×H×W); C is 1
             (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1]. In infrared-visible
             pairs this is the infrared.
-        b: likewise, of the same height and width; of any other kind and dtype.
-        more: likewise, the further images of a focus stack or exposure bracket. Of three or more images, the order does
-            not matter but for the result's kind, and files are read one at a time. ``resize``, ``align`` and ``out``
-            are for two images only. See ``gifnet.stack.composition``.
-        page: of paths and bytes of files that hold several images, the one to take (0 is the first).
-        resize: ``"a"`` or ``"b"``: bring the other one to this one's size first (bicubic, antialiased). For images that
-            show the same; ratios of sides that differ by more than 2 % are refused.
-        stretch: True, or two percentiles such as ``(1, 99)``: map the range between them to black and white first
-            (True: 0.1 and 99.9), each grey input on its own. For 14-bit thermal images in 16-bit files and the like.
+        b: an image of the same height and width; of any other kind and dtype.
+        more: the further images of a focus stack or exposure bracket. Of three or more images, the order does not
+            matter but for the result's kind, and files are read one at a time. ``resize``, ``align`` and ``out`` are
+            for two images only. See ``gifnet.stack.composition``.
+        page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
+        resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
+            images that show the same: ratios of sides that differ by more than 2 % are refused.
+        stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
+            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
             Images in colour are left alone.
-        align: True, or a motion as for ``gifnet.align`` (True: ``"affine"``): warp ``b`` onto ``a`` first, and crop
-            both to the largest rectangle in which ``b`` is defined. Needs the extra ``[align]``; no batches of several.
-        tile: pixels a side of what is worked on at once, from 64 (rounded down to a multiple of 8); ``None``: the whole
+        align: warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True
+            (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Needs
+            the extra ``[align]``; no batches of several.
+        tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
-        memory: how much may be used, in bytes or as ``"2GB"``: of RAM, the images included, or of a GPU's memory.
-            None: 70 % of what is free. With less, stage results are computed again instead of kept, which takes up to
-            twice as long. The plan is logged (level DEBUG, "gifnet").
+        memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
+            70 % of what is free. With less, stage results are computed again instead of kept, which takes up to twice
+            as long. The plan is logged (level DEBUG, "gifnet").
         progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
             with an exception; False: neither; None: a bar on a terminal, after two seconds.
-        out: an array of the result's shape and dtype to write it into, such as a ``numpy.memmap``; it is returned.
-            With ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as ``a`` and ``b``, images may be larger than
-            memory: they are read and written by regions.
-        model: as ``name_or_path`` of ``load``.
-        device: as for ``load``.
-        dtype: as for ``load``; the precision to compute in, not that of the result.
+        out: an array of the result's shape and dtype to write it into, such as a ``numpy.memmap``; it is returned. With
+            ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as inputs, images may be larger than memory: they
+            are read and written by regions.
+        model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
+            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
 
     Returns:
         The fused image in ``a``'s kind and dtype. It has colour if either input has, and ``a``'s alpha, else ``b``'s,
@@ -123,24 +132,26 @@ def fuse(  # type: ignore[misc]  # which names the options
             options that are none; ``memory`` that does not suffice; an ``out`` that does not fit;
             a file of several images and no ``page``; colour or alpha deeper than 8 bits without the extra ``[files]``.
         AlignmentError: the images could not be aligned with confidence.
-        ImportError: ``align`` without the extra.
+        MissingExtraError: ``align`` without the extra "align".
         CheckpointError: see ``load``.
 
     What ``resize``, ``stretch`` and ``align`` did is logged (level INFO, "gifnet"), and noted in the EXIF image
     description of results that carry metadata.
     """
-    options: dict[str, Any] = {"page": page, "resize": resize, "stretch": stretch, "align": align}
-    options |= {"tile": tile, "memory": memory, "progress": progress, "out": out}
-    return load(model, device, dtype).fuse(a, b, *more, **options)
+    preparation = Preparation.checked(page, resize, stretch, align)
+    execution = Execution.checked(tile, memory, progress)
+    return load(model, device, dtype).fuse_images((a, b, *more), preparation, execution, out)
 
 
 @overload
-def enhance(x: Kind, strength: float = ..., **options: Any) -> Kind: ...
+def enhance(x: Kind, strength: float = ..., **options: "Unpack[EnhanceOptions]") -> Kind: ...
 @overload
-def enhance(x: "str | os.PathLike[str]", strength: float = ..., **options: Any) -> Image.Image | Any: ...
+def enhance(
+    x: "str | os.PathLike[str]", strength: float = ..., **options: "Unpack[EnhanceOptions]"
+) -> Image.Image | Any: ...
 
 
-def enhance(  # type: ignore[misc]
+def enhance(
     x: ImageLike,
     strength: float = 1.0,
     *,
@@ -150,30 +161,47 @@ def enhance(  # type: ignore[misc]
     memory: Memory = None,
     progress: Progress = None,
     out: Any = None,
-    model: str | os.PathLike[str] = BUNDLED,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
+    model: Name = BUNDLED,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
 ) -> Any:
     """Enhance one image: the fusion of its luminance with itself (Cheng et al., CVPR 2025, Table 3).
 
     Args:
-        x: an image, as for ``fuse``.
-        strength: from 0 (``x`` as it is) to 1 (the network's result); between them, a blend of luminances.
-        page: as for ``fuse``.
-        stretch: as for ``fuse``.
-        tile: likewise.
-        memory: likewise.
-        progress: likewise.
-        out: likewise.
-        model: as ``name_or_path`` of ``load``.
-        device: as for ``load``.
-        dtype: as for ``load``.
+        x: a path, encoded bytes, a PIL image, a numpy array (H×W or H×W×C) or a torch tensor (C×H×W or B×C×H×W); C is 1
+            (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1].
+        strength: from 0 (the image as it is) to 1 (the network's result). Between them, a blend of luminances.
+        page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
+        stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
+            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
+            Images in colour are left alone.
+        tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
+            image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
+        memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
+            70 % of what is free. With less, stage results are computed again instead of kept, which takes up to twice
+            as long. The plan is logged (level DEBUG, "gifnet").
+        progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
+            with an exception; False: neither; None: a bar on a terminal, after two seconds.
+        out: an array of the result's shape and dtype to write it into, such as a ``numpy.memmap``; it is returned. With
+            ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as inputs, images may be larger than memory: they
+            are read and written by regions.
+        model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
+            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
 
     Returns:
-        The enhanced image in ``x``'s kind and dtype, as for ``fuse``; chroma, alpha and metadata kept.
+        The enhanced image in ``x``'s kind and dtype; chroma, alpha and metadata are kept. A path gives a PIL image, or
+        an array where Pillow can't hold the result; ``fuse`` says when, and what bytes give.
 
     Raises:
-        InputError, CheckpointError: as for ``fuse``; and a strength outside [0, 1].
+        InputError: an unreadable or empty image; dtypes, ranges or channels that are no image's, NaN; options that are
+            none; ``memory`` that does not suffice; an ``out`` that does not fit; a file of several images and no
+            ``page``; colour or alpha deeper than 8 bits without the extra ``[files]``.
+        CheckpointError: see ``load``.
     """
-    options: dict[str, Any] = {"page": page, "stretch": stretch, "tile": tile, "memory": memory}
-    return load(model, device, dtype).enhance(x, strength, **options, progress=progress, out=out)
+    strength = STRENGTH.check(strength)
+    preparation, execution = Preparation.checked(page, stretch=stretch), Execution.checked(tile, memory, progress)
+    return load(model, device, dtype).enhance_image(x, strength, preparation, execution, out)

@@ -11,3 +11,7 @@ class AlignmentError(InputError):
 
 class CheckpointError(InputError):
     """Weights that can't be found, fetched, read or trusted."""
+
+
+class MissingExtraError(InputError, ImportError):
+    """What was asked for needs an optional package that is not installed; the message has the command that does it."""

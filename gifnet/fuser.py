@@ -1,33 +1,37 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
 import os
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import InputError
 from .execution.device import choose_device, choose_dtype
 from .execution.form import Sink, Source, plane_jobs
-from .execution.memory import Memory
-from .execution.plan import Tile
-from .execution.progress import Progress
+from .execution.margins import Margins
 from .execution.running import DEFAULT, Execution
 from .images import colour
+from .images.chroma import MARGIN
 from .images.lazy import ArrayCanvas, LazyPicture
+from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
 from .images.picture import Picture, PictureInfo, ReadablePicture, check_alike
 from .images.profiles import OneProfile
 from .images.reading import ImageLike, read
-from .networks.gifnet import GIFNet
 from .networks.registry import SelfContained, enhancing_form, inference_form
-from .prepare.preparation import Align, prepare, prepare_one
-from .prepare.resize import Resize
-from .prepare.stretch import Stretch
+from .options.declarations import STRENGTH
+from .options.keywords import EnhanceImageOptions, FuseImagesOptions
+from .options.values import Align, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
+from .prepare.preparation import Preparation
 from .regions import Region
 from .stack.composition import argument_names, fuse_stack
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
@@ -40,9 +44,9 @@ class Fuser:
 
     def __init__(
         self,
-        network: GIFNet | SelfContained,
-        device: str | torch.device = "auto",
-        dtype: str | torch.dtype = "auto",
+        network: nn.Module | SelfContained,
+        device: Device = "auto",
+        dtype: Dtype = "auto",
         name: str = "",
     ) -> None:
         self.device = choose_device(device)
@@ -56,20 +60,22 @@ class Fuser:
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
 
-    def to(self, device: str | torch.device | None = None, dtype: str | torch.dtype = "auto") -> "Fuser":
+    def to(self, device: Device | None = None, dtype: Dtype = "auto") -> "Fuser":
         """The same model on another device (None: this one) or in another precision ("auto": the device's own)."""
         return Fuser(self._network, self.device if device is None else device, dtype, self.name)
 
     @overload
-    def fuse(self, a: Kind, b: ImageLike, *more: ImageLike, **options: Any) -> Kind: ...
+    def fuse(self, a: Kind, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]") -> Kind: ...
     @overload
     def fuse(
-        self, a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: Any
+        self, a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]"
     ) -> Image.Image | Any: ...
     @overload
-    def fuse(self, a: ReadablePicture, b: ImageLike, *more: ImageLike, **options: Any) -> Any: ...
+    def fuse(
+        self, a: ReadablePicture, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]"
+    ) -> Any: ...
 
-    def fuse(  # type: ignore[misc]  # which names the options
+    def fuse(
         self,
         a: ImageLike,
         b: ImageLike,
@@ -83,29 +89,53 @@ class Fuser:
         progress: Progress = None,
         out: Any = None,
     ) -> Any:
-        """See ``gifnet.fuse``."""
-        execution = Execution(tile, memory, progress)
-        execution.check()
-        if more:
-            if resize is not None or align or out is not None:
-                raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
-            sources = zip(argument_names(), (a, b, *more), strict=False)
-            one_profile = OneProfile()
-            pictures = (one_profile(prepare_one(read(source, name, page), stretch)).load() for name, source in sources)
-            return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
-        first, second = prepare(read(a, "a", page), read(b, "b", page), resize, stretch, align)
-        check_alike(first, second)
-        first, second = map(OneProfile(), (first, second))
-        return self._execute(execution, first, second, 1.0, out)
+        """Fuse two or more aligned images of one scene with this model; ``gifnet.fuse`` says more.
+
+        Args:
+            a: an image of any kind that ``gifnet.fuse`` takes; in infrared-visible pairs, the infrared.
+            b: an image of the same height and width; of any other kind and dtype.
+            more: the further images of a focus stack or exposure bracket.
+            page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is
+                refused.
+            resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
+                images that show the same: ratios of sides that differ by more than 2 % are refused.
+            stretch: map the range between two percentiles to black and white first, each grey input on its own. True
+                (0.1 and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and
+                the like. Images in colour are left alone.
+            align: warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True
+                (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``.
+                Needs the extra ``[align]``; no batches of several.
+            tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the
+                whole image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same
+                with any.
+            memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``.
+                None: 70 % of what is free. With less, stage results are computed again instead of kept, which takes up
+                to twice as long. The plan is logged (level DEBUG, "gifnet").
+            progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the
+                work with an exception; False: neither; None: a bar on a terminal, after two seconds.
+            out: an array of the result's shape and dtype to write it into, such as a ``numpy.memmap``; it is returned.
+                With ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as inputs, images may be larger than
+                memory: they are read and written by regions.
+
+        Returns:
+            The fused image in ``a``'s kind and dtype.
+
+        Raises:
+            InputError, AlignmentError: see ``gifnet.fuse``.
+        """
+        preparation = Preparation.checked(page, resize, stretch, align)
+        return self.fuse_images((a, b, *more), preparation, Execution.checked(tile, memory, progress), out)
 
     @overload
-    def enhance(self, x: Kind, strength: float = 1.0, **options: Any) -> Kind: ...
+    def enhance(self, x: Kind, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Kind: ...
     @overload
-    def enhance(self, x: "str | os.PathLike[str]", strength: float = 1.0, **options: Any) -> Image.Image | Any: ...
+    def enhance(
+        self, x: "str | os.PathLike[str]", strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
+    ) -> Image.Image | Any: ...
     @overload
-    def enhance(self, x: ReadablePicture, strength: float = 1.0, **options: Any) -> Any: ...
+    def enhance(self, x: ReadablePicture, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Any: ...
 
-    def enhance(  # type: ignore[misc]  # which names the options
+    def enhance(
         self,
         x: ImageLike,
         strength: float = 1.0,
@@ -117,12 +147,66 @@ class Fuser:
         progress: Progress = None,
         out: Any = None,
     ) -> Any:
-        """See ``gifnet.enhance``."""
-        if not 0 <= strength <= 1:
-            raise InputError(f"strength: {strength} is outside 0 (the image as it is) to 1 (fully enhanced)")
-        execution = Execution(tile, memory, progress)
-        execution.check()
-        picture = prepare_one(read(x, "x", page), stretch)
+        """Enhance one image with this model; ``gifnet.enhance`` says more.
+
+        Args:
+            x: an image of any kind that ``gifnet.fuse`` takes.
+            strength: from 0 (the image as it is) to 1 (the network's result). Between them, a blend of luminances.
+            page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is
+                refused.
+            stretch: map the range between two percentiles to black and white first, each grey input on its own. True
+                (0.1 and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and
+                the like. Images in colour are left alone.
+            tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the
+                whole image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same
+                with any.
+            memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``.
+                None: 70 % of what is free. With less, stage results are computed again instead of kept, which takes up
+                to twice as long. The plan is logged (level DEBUG, "gifnet").
+            progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the
+                work with an exception; False: neither; None: a bar on a terminal, after two seconds.
+            out: an array of the result's shape and dtype to write it into, such as a ``numpy.memmap``; it is returned.
+                With ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as inputs, images may be larger than
+                memory: they are read and written by regions.
+
+        Returns:
+            The enhanced image in ``x``'s kind and dtype.
+
+        Raises:
+            InputError: see ``gifnet.enhance``.
+        """
+        preparation = Preparation.checked(page, stretch=stretch)
+        return self.enhance_image(x, strength, preparation, Execution.checked(tile, memory, progress), out)
+
+    def fuse_images(
+        self, images: Sequence[ImageLike], preparation: Preparation, execution: Execution = DEFAULT, out: Any = None
+    ) -> Any:
+        """``fuse`` of two or more images, its options already checked."""
+        if len(images) > 2:
+            if preparation.resize is not None or preparation.align is not None or out is not None:
+                raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
+            named = zip(argument_names(), images, strict=False)
+            one_profile = OneProfile()
+            read_in = (preparation.one(read(image, name, preparation.page)) for name, image in named)
+            pictures = (one_profile(picture).load() for picture in read_in)
+            return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
+        first, second = (read(image, name, preparation.page) for name, image in zip("ab", images, strict=True))
+        first, second = preparation.pair(first, second)
+        check_alike(first, second)
+        first, second = map(OneProfile(), (first, second))
+        return self._execute(execution, first, second, 1.0, out)
+
+    def enhance_image(
+        self,
+        x: ImageLike,
+        strength: float,
+        preparation: Preparation,
+        execution: Execution = DEFAULT,
+        out: Any = None,
+    ) -> Any:
+        """``enhance``, its options but ``strength`` already checked."""
+        strength = STRENGTH.check(strength)
+        picture = preparation.one(read(x, "x", preparation.page))
         if strength == 0 and out is None and isinstance(picture, Picture):
             return picture.pack(picture.pixels, picture.alpha)
         return self._execute(execution, picture, picture, strength, out)
@@ -158,29 +242,50 @@ class Fuser:
         else:
             canvas = TensorCanvas(result, coloured, transparent, first.device)
 
+        sink = _sinks(canvas, first, second, strength)
+
         def job(index: int) -> tuple[Source, Sink]:
             def source(region: Region) -> Tensor:
                 planes = [colour.split(picture.region(index, region)[0])[0] for picture in (first, second)]
                 return torch.cat([plane.to(self.device) for plane in planes], dim=1)
 
-            def sink(region: Region, fused: Tensor) -> None:
-                pixels, alpha = first.region(index, region)
-                luma, chroma = colour.split(pixels)
-                fused = fused.to(pixels.device)
-                if second is first:
-                    fused = torch.lerp(luma, fused, strength)
-                else:
-                    other, other_alpha = second.region(index, region)
-                    chroma = colour.mix(chroma, _there(colour.split(other)[1], pixels))
-                    alpha = _there(other_alpha, pixels) if alpha is None else alpha
-                canvas.write(index, region, colour.merge(fused, chroma), alpha)
-
-            return source, sink
+            return source, sink(index)
 
         taken = first.nbytes + (0 if second is first else second.nbytes) + canvas.nbytes
         form = self._enhancing_form if second is first else self._form
         execution.run(form, self.device, (height, width), [job(index) for index in range(count)], taken)
         return canvas.result()
+
+
+def _sinks(
+    canvas: "ArrayCanvas | TensorCanvas", first: ReadablePicture, second: ReadablePicture, strength: float
+) -> Callable[[int], Sink]:
+    """For the image number i of two pictures: where its fused luminance goes, to become pixels on a canvas."""
+    merge: Callable[..., Merged]
+    if second is first:
+        merge = partial(enhanced, first, strength)
+    elif first.shows_colour() and second.shows_colour():
+        height, width = first.layout.sides
+        merge = partial(with_chroma_of_both, first, second)
+
+        def sink_with_margin(index: int) -> Sink:
+            def sink(region: Region, grown: Region, fused: Tensor) -> None:
+                canvas.write(index, region, *merge(index, region, grown, fused))
+
+            return Margins(Region(0, height, 0, width), MARGIN, sink)
+
+        return sink_with_margin
+    else:
+        coloured = second if not first.coloured or second.shows_colour() else first
+        merge = partial(with_chroma_of, coloured, first, second)
+
+    def sink_of(index: int) -> Sink:
+        def sink(region: Region, fused: Tensor) -> None:
+            canvas.write(index, region, *merge(index, region, fused))
+
+        return sink
+
+    return sink_of
 
 
 class TensorCanvas:
@@ -204,7 +309,3 @@ class TensorCanvas:
 
     def result(self) -> Any:
         return self._picture.pack(self._pixels, self._alpha)
-
-
-def _there(plane: Tensor | None, like: Tensor) -> Tensor | None:
-    return None if plane is None else plane.to(like.device)

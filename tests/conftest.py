@@ -1,6 +1,9 @@
 """What several test modules need: reference material where it is at hand, small models, small images."""
 
-from collections.abc import Callable
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,9 @@ from gifnet.networks.gifnet import GIFNet, GIFNetConfig
 from gifnet.regions import Region
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared"
+SHARED = Path(os.environ.get("GIFNET_SHARED") or ROOT.parent / "shared").resolve()  # reference material, if at hand
 EXAMPLES = ROOT / "examples" / "data"
+MACHINE = ("GIFNET_", "HF_", "HUGGING", "TRANSFORMERS_", "XDG_", "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR")
 
 
 def shared_file(relative: str) -> Path:
@@ -26,11 +30,52 @@ def shared_file(relative: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def folders_of_no_test(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The current folder and the home of every test."""
+    return tmp_path_factory.mktemp("current"), tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def no_trace_of_the_machine(folders_of_no_test: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test starts in one empty folder, which it must leave empty, and in an environment that is always the same.
+
+    The device is the CPU unless a test says otherwise, the Hub is out of reach, and processes import this checkout.
+    """
+    current, home = folders_of_no_test
+    for name in [name for name in os.environ if name.startswith(MACHINE)]:
+        monkeypatch.delenv(name)
+    path = [str(ROOT), str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    settings = {"GIFNET_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "HOME": str(home), "PYTHONPATH": os.pathsep.join(path)}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(current)
+    yield
+    left = sorted(os.listdir(current))
+    for name in left:
+        (current / name).rename(home / f"{name}-{time.time_ns()}")
+    assert not left, f"the test left {left} in the current folder; write into tmp_path"
+
+
+@pytest.fixture(scope="session")
 def official() -> GIFNet:
     """The paper's released network, converted."""
-    from gifnet.networks.gifnet.official import convert_official
+    from gifnet.checkpoints.official import convert_official
 
-    return convert_official(shared_file("reference/gifnet_official.pth")).eval()
+    network = convert_official(shared_file("reference/gifnet_official.pth"))
+    assert isinstance(network, GIFNet)
+    return network
+
+
+@pytest.fixture
+def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that makes a package's import fail, as if it were not installed, until the test is over."""
+
+    def hide_package(package: str) -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)
+
+    return hide_package
 
 
 class Mean(torch.nn.Module):

@@ -15,6 +15,8 @@ from conftest import ROOT
 LAYERS = (
     "version",
     "errors",
+    "extras",
+    "options",
     "regions",
     "files",
     "images",
@@ -34,8 +36,6 @@ LAYERS = (
     "__main__",
     "",
 )
-# Modules whose functions may import parts of the package: these need an extra, which the rest does without.
-OPTIONAL = {"cli.train": "training"}
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def upward(found: list[Import]) -> list[str]:
 
 
 def hidden(found: list[Import]) -> list[str]:
-    """Imports in functions, but for those of optional parts."""
-    return [str(one) for one in found if one.inside and OPTIONAL.get(one.importer) != one.imported.split(".")[0]]
+    """Imports in functions."""
+    return [str(one) for one in found if one.inside]
 
 
 def circles(found: list[Import]) -> list[str]:
@@ -158,6 +158,13 @@ def test_reading_an_image_imports_no_network() -> None:
     loaded = done.stdout.split()
     assert "gifnet.images.picture" in loaded
     assert [name for name in loaded if name.startswith(("gifnet.networks", "gifnet.execution"))] == []
+
+
+def test_a_network_is_known_to_its_own_folders_and_the_registry_only() -> None:
+    found = [one for one in imports(PACKAGE) if one.imported.startswith("networks.gifnet")]
+    assert found
+    own = ("networks.gifnet", "training.objectives.gifnet")
+    assert {one.importer for one in found if not one.importer.startswith(own)} == {"networks"}
 
 
 def test_every_package_is_shipped() -> None:

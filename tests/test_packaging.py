@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -22,7 +25,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "source"
     source.mkdir()
     names = ("gifnet", "weights", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
-    subprocess.run(["cp", "-r", *(str(ROOT / name) for name in names), str(source)], check=True)
+    for name in names:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)],
         check=True, capture_output=True, text=True, timeout=300,
@@ -39,6 +44,14 @@ def test_wheel_holds_the_package_and_its_weights(wheel: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "gifnet").rglob("*.py")}
     assert sources <= set(names), "a package is missing from pyproject.toml"
     assert {name.split("/")[0] for name in names} == {"gifnet", wheel.name.rsplit("-py3", 1)[0] + ".dist-info"}
+
+
+def test_wheel_asks_for_what_the_core_needs_and_no_more(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        needs = message_from_bytes(file.read(name)).get_all("Requires-Dist") or []
+    core = {re.split(r"[<>=~! ;\[]", need)[0] for need in needs if "extra ==" not in need}
+    assert core == {"torch", "numpy", "pillow", "einops", "safetensors", "huggingface_hub", "tqdm"}
 
 
 def test_wheel_finds_its_own_weights(wheel: Path, tmp_path: Path) -> None:

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..api import load
 from ..checkpoints.hub import BUNDLED
+from ..execution.running import Execution
 from ..files.raster import Raster
 from ..files.writing import check_content, check_output
 from ..files.writing import write_file as write_image
 from ..images.picture import PictureInfo
 from ..images.reading import read_for_writing as read_image
+from ..options.declarations import STRENGTH
+from ..options.values import Align, Device, Dtype, Memory, Name, Progress, Resize, Stretch, Tile
+from ..prepare.preparation import Preparation
 
 __all__ = ["check_result", "enhance_file", "fuse_files", "read_image", "write_image"]
 
@@ -30,10 +33,15 @@ def fuse_files(
     out: FilePath,
     *more: FilePath,
     page: int | None = None,
-    model: FilePath = BUNDLED,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
-    **options: Any,
+    resize: Resize = None,
+    stretch: Stretch = False,
+    align: Align = False,
+    tile: Tile = "auto",
+    memory: Memory = None,
+    progress: Progress = None,
+    model: Name = BUNDLED,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
 ) -> Path:
     """Fuse two aligned image files of one scene, or a stack of more, into another file.
 
@@ -46,28 +54,48 @@ def fuse_files(
     Args:
         a: an image file: PNG, TIFF, JPEG, WebP, BMP, or whatever else Pillow reads. 16-bit or floating-point colour
             and alpha need the extra ``[files]``.
-        b: likewise, of the same height and width.
+        b: another one, of the same height and width.
         out: the file to write; its suffix is the format. It appears whole or not at all, at the end, so it may be
             one of the inputs, which is then replaced.
         more: the further files of a stack; of three or more, only the first two are held while the rest is read.
-        page: which image of an input that holds several (0 is the first); without it, such a file is refused.
-        model: as ``name_or_path`` of ``load``.
-        device: as for ``load``.
-        dtype: as for ``load``.
-        options: as for ``fuse``.
+        page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
+        resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
+            images that show the same: ratios of sides that differ by more than 2 % are refused.
+        stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
+            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
+            Images in colour are left alone.
+        align: warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True
+            (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Needs
+            the extra ``[align]``; no batches of several.
+        tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
+            image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
+        memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
+            70 % of what is free. With less, stage results are computed again instead of kept, which takes up to twice
+            as long. The plan is logged (level DEBUG, "gifnet").
+        progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
+            with an exception; False: neither; None: a bar on a terminal, after two seconds.
+        model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
+            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
 
     Returns:
         The path written.
 
     Raises:
-        InputError: as for ``fuse``, and an output that can't be written or can't hold the result.
+        InputError: whatever ``fuse`` refuses, and an output that can't be written or can't hold the result.
+        AlignmentError: the images could not be aligned with confidence.
         CheckpointError: see ``load``.
     """
+    preparation = Preparation.checked(page, resize, stretch, align)
+    execution = Execution.checked(tile, memory, progress)
     path = check_output(out)  # before the work, not after it
     fuser = load(model, device, dtype)
-    first, second = read_image(a, page), read_image(b, page)
+    first, second = read_image(a, preparation.page), read_image(b, preparation.page)
     check_result(path, first, second)
-    return write_image(_raster(fuser.fuse(first, second, *more, page=page, **options)), path)
+    return write_image(_raster(fuser.fuse_images((first, second, *more), preparation, execution)), path)
 
 
 def enhance_file(
@@ -76,34 +104,54 @@ def enhance_file(
     strength: float = 1.0,
     *,
     page: int | None = None,
-    model: FilePath = BUNDLED,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
-    **options: Any,
+    stretch: Stretch = False,
+    tile: Tile = "auto",
+    memory: Memory = None,
+    progress: Progress = None,
+    model: Name = BUNDLED,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
 ) -> Path:
-    """Enhance one image file into another; depth, alpha, metadata and arguments as for ``fuse_files``.
+    """Enhance one image file into another, with its depth, alpha and metadata, as ``fuse_files`` keeps them.
 
     Args:
-        x: an image file.
-        out: the file to write; it may be ``x``.
-        strength: from 0 (``x`` as it is) to 1 (the network's result).
-        page: as for ``fuse_files``.
-        model: as ``name_or_path`` of ``load``.
-        device: as for ``load``.
-        dtype: as for ``load``.
-        options: as for ``enhance``.
+        x: an image file: PNG, TIFF, JPEG, WebP, BMP, or whatever else Pillow reads. 16-bit or floating-point colour
+            and alpha need the extra ``[files]``.
+        out: the file to write; its suffix is the format. It appears whole or not at all, at the end, so it may be
+            ``x``, which is then replaced.
+        strength: from 0 (the image as it is) to 1 (the network's result). Between them, a blend of luminances.
+        page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
+        stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
+            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
+            Images in colour are left alone.
+        tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
+            image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
+        memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
+            70 % of what is free. With less, stage results are computed again instead of kept, which takes up to twice
+            as long. The plan is logged (level DEBUG, "gifnet").
+        progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
+            with an exception; False: neither; None: a bar on a terminal, after two seconds.
+        model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
+            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
 
     Returns:
         The path written.
 
     Raises:
-        InputError, CheckpointError: as for ``fuse_files`` and ``enhance``.
+        InputError: whatever ``enhance`` refuses, and an output that can't be written or can't hold the result.
+        CheckpointError: see ``load``.
     """
+    strength = STRENGTH.check(strength)
+    preparation, execution = Preparation.checked(page, stretch=stretch), Execution.checked(tile, memory, progress)
     path = check_output(out)
     fuser = load(model, device, dtype)
-    picture = read_image(x, page)
+    picture = read_image(x, preparation.page)
     check_result(path, picture)
-    return write_image(_raster(fuser.enhance(picture, strength, **options)), path)
+    return write_image(_raster(fuser.enhance_image(picture, strength, preparation, execution)), path)
 
 
 def check_result(path: Path, *pictures: PictureInfo) -> None:

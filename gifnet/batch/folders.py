@@ -5,20 +5,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from ..api import load
 from ..checkpoints.format import file_sha256
 from ..checkpoints.hub import BUNDLED, resolve
 from ..errors import InputError
+from ..execution.running import Execution
 from ..files.atomic import remove_leftovers
 from ..files.formats import WRITABLE
-from ..fuser import Fuser
+from ..options.declarations import FOLDER_PROGRESS, STRENGTH
+from ..options.values import Align, Device, Dtype, Lines, Memory, Name, Progress, Resize, Stretch, Tile
+from ..prepare.preparation import Preparation
 from .manifest import NAME, Manifest, locked
 from .pairing import FolderFailure, Match, Pairing, pairs, singles
-from .run import Conduct, Job, Report, Run, Task
+from .run import Conduct, Job, Run, Task
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,17 @@ def fuse_folders(
     suffix: str | None = None,
     overwrite: bool = False,
     skip_unmatched: bool = False,
-    progress: bool = True,
-    report: Report | None = None,
+    report: Lines | None = None,
     page: int | None = None,
-    model: str | os.PathLike[str] = BUNDLED,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
-    **options: Any,
+    resize: Resize = None,
+    stretch: Stretch = False,
+    align: Align = False,
+    tile: Tile = "auto",
+    memory: Memory = None,
+    progress: Progress = True,
+    model: Name = BUNDLED,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
 ) -> FolderResult:
     """Fuse the images of two folders, pair by pair, into a third; each pair as ``fuse_files`` does.
 
@@ -59,33 +63,50 @@ def fuse_folders(
     unless ``overwrite`` says so. Killed at any moment, a call leaves whole outputs only; the next finishes the rest.
 
     Args:
-        a_dir: the first images, as ``a`` of ``fuse``: the infrared ones of infrared-visible pairs.
+        a_dir: the first images: the infrared ones of infrared-visible pairs.
         b_dir: the second images.
         out_dir: where the results go; made if its parent exists. Where it lies within an input folder, it isn't read.
-        recursive: take in subfolders (hidden ones and links to folders excepted).
-        suffix: of the results, ``".png"`` for instance, which is their format. None: that of the first image if gifnet
-            writes this format, else ``".png"``.
+        recursive: take in subfolders, and keep them among the results. Hidden ones and links to folders are left out.
+        suffix: of the results, which is their format, such as ``.png``. None: that of the (first) image if gifnet
+            writes this format, else ``.png``.
         overwrite: do everything again, and replace whatever has an output's name.
         skip_unmatched: leave out files without a partner instead of counting them as failed.
-        progress: show a progress bar on stderr, if that is a terminal.
         report: called with a line about each problem when it is found; about pairing, before any work.
-        page: as for ``fuse_files``.
-        model: as for ``fuse``.
-        device: as for ``fuse``.
-        dtype: as for ``fuse``.
-        options: as for ``fuse``.
+        page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
+        resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
+            images that show the same: ratios of sides that differ by more than 2 % are refused.
+        stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
+            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
+            Images in colour are left alone.
+        align: warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True
+            (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Needs
+            the extra ``[align]``; no batches of several.
+        tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
+            image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
+        memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
+            70 % of what is free. With less, stage results are computed again instead of kept, which takes up to twice
+            as long. The plan is logged (level DEBUG, "gifnet").
+        progress: True or None: a progress bar on stderr, if that is a terminal; a function of the images done, failed
+            ones included, and their number, which may end the work with an exception; False: neither.
+        model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
+            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
 
     Raises:
         InputError: no such folder, no pair in them, ``out_dir`` is one of them or can't be made, another process is
             writing there, its manifest is damaged or can't be written, or a suffix gifnet doesn't write.
         CheckpointError: see ``load``.
     """
+    preparation = Preparation.checked(page, resize, stretch, align)
+    task = Task("fuse", preparation, Execution.checked(tile, memory, False))
+    conduct = Conduct(overwrite, skip_unmatched, FOLDER_PROGRESS.check(progress), report)
     first, second, out = Path(a_dir), Path(b_dir), Path(out_dir)
-    task = Task("fuse", Fuser.fuse, options, page)
-    task.check_options()
     _check(out, (first, second), suffix)
     pairing = pairs(first, second, out, recursive, suffix)
-    return _run(task, pairing, out, Conduct(overwrite, skip_unmatched, progress, report), model, device, dtype)
+    return _run(task, pairing, out, conduct, model, device, dtype)
 
 
 def enhance_folder(
@@ -96,43 +117,59 @@ def enhance_folder(
     recursive: bool = False,
     suffix: str | None = None,
     overwrite: bool = False,
-    progress: bool = True,
-    report: Report | None = None,
+    report: Lines | None = None,
     page: int | None = None,
-    model: str | os.PathLike[str] = BUNDLED,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
-    **options: Any,
+    stretch: Stretch = False,
+    tile: Tile = "auto",
+    memory: Memory = None,
+    progress: Progress = True,
+    model: Name = BUNDLED,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
 ) -> FolderResult:
     """Enhance the images of a folder into another, each as ``enhance_file`` does.
 
     Args:
         x_dir: the images.
-        out_dir: where the results go, as for ``fuse_folders``, with the same record of them.
-        strength: as for ``enhance``.
-        recursive: as for ``fuse_folders``.
-        suffix: as for ``fuse_folders``; None: that of the image if gifnet writes this format, else ``".png"``.
-        overwrite: as for ``fuse_folders``.
-        progress: as for ``fuse_folders``.
-        report: as for ``fuse_folders``.
-        page: as for ``enhance_file``.
-        model: as for ``enhance``.
-        device: as for ``enhance``.
-        dtype: as for ``enhance``.
-        options: as for ``enhance``.
+        out_dir: where the results go, with the same record of them; made if its parent exists. Where it lies within
+            ``x_dir``, it isn't read.
+        strength: from 0 (the image as it is) to 1 (the network's result). Between them, a blend of luminances.
+        recursive: take in subfolders, and keep them among the results. Hidden ones and links to folders are left out.
+        suffix: of the results, which is their format, such as ``.png``. None: that of the (first) image if gifnet
+            writes this format, else ``.png``.
+        overwrite: do everything again, and replace whatever has an output's name.
+        report: called with a line about each problem when it is found; about pairing, before any work.
+        page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
+        stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
+            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
+            Images in colour are left alone.
+        tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
+            image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
+        memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
+            70 % of what is free. With less, stage results are computed again instead of kept, which takes up to twice
+            as long. The plan is logged (level DEBUG, "gifnet").
+        progress: True or None: a progress bar on stderr, if that is a terminal; a function of the images done, failed
+            ones included, and their number, which may end the work with an exception; False: neither.
+        model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
+            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
 
     Raises:
-        InputError: as for ``fuse_folders``; and a strength outside [0, 1].
+        InputError: no such folder, no image in it, ``out_dir`` is the same or can't be made, another process is writing
+            there, its manifest is damaged or can't be written, a suffix gifnet doesn't write, or an option that is
+            none.
         CheckpointError: see ``load``.
     """
-    if not 0 <= strength <= 1:
-        raise InputError(f"strength: {strength} is outside 0 (the image as it is) to 1 (fully enhanced)")
+    strength, preparation = STRENGTH.check(strength), Preparation.checked(page, stretch=stretch)
+    task = Task("enhance", preparation, Execution.checked(tile, memory, False), strength)
+    conduct = Conduct(overwrite, False, FOLDER_PROGRESS.check(progress), report)
     folder, out = Path(x_dir), Path(out_dir)
-    task = Task("enhance", Fuser.enhance, {"strength": strength, **options}, page)
-    task.check_options()
     _check(out, (folder,), suffix)
     pairing = singles(folder, out, recursive, suffix)
-    return _run(task, pairing, out, Conduct(overwrite, False, progress, report), model, device, dtype)
+    return _run(task, pairing, out, conduct, model, device, dtype)
 
 
 def _check(out: Path, inputs: Sequence[Path], suffix: str | None) -> None:
@@ -155,9 +192,9 @@ def _run(
     pairing: Pairing,
     out: Path,
     conduct: Conduct,
-    model: str | os.PathLike[str],
-    device: str | torch.device,
-    dtype: str | torch.dtype,
+    model: Name,
+    device: Device,
+    dtype: Dtype,
 ) -> FolderResult:
     """Say what can't be paired, load, look at what is finished, and do the rest."""
     failed = [*pairing.ambiguous, *(() if conduct.skip_unmatched else pairing.unmatched)]
@@ -185,9 +222,13 @@ def _run(
 
 
 def _protect(inputs: Sequence[Path], matches: Sequence[Match], out: Path) -> None:
-    """Refuse to replace an input, as may happen where an input folder lies in that of the results."""
+    """Refuse to replace an input, as may happen where folders lie in each other, or through symbolic links."""
     resolved = functools.cache(Path.resolve)  # folders are few, files may be many
-    taken = {resolved(path.parent) / path.name for path in inputs}
+
+    def place(path: Path) -> Path:
+        return path.resolve() if path.is_symlink() else resolved(path.parent) / path.name
+
+    taken = {place(path) for path in inputs}
     for target in (out / match.output for match in matches):
-        if resolved(target.parent) / target.name in taken:
+        if place(target) in taken:
             raise InputError(f"{target}: would be an input and an output; give another folder for the results")

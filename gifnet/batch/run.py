@@ -1,32 +1,30 @@
 """One pass over the images of folders, resumable and on record."""
 
-import inspect
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from tqdm import tqdm
 
 from .. import version
 from ..errors import InputError
-from ..execution.running import NEUTRAL
+from ..execution.running import Execution
 from ..files.atomic import atomic_path
 from ..files.raster import Raster
 from ..fuser import Fuser
 from ..images.picture import ReadablePicture
-from ..prepare import preparation
+from ..options.values import Lines, Progress
+from ..prepare.preparation import Preparation
 from .files import check_result, read_image, write_image
 from .manifest import NAME, Event, Manifest, flush_to_disk
 from .pairing import FolderFailure, Match
 from .pipeline import overlapped
-
-Report: TypeAlias = Callable[[str], None]
 
 
 @dataclass
@@ -57,13 +55,23 @@ class Task:
     """What is done to the images of a job, and all that decides the result but the model."""
 
     name: str
-    function: Callable[..., Any]  # of a Fuser and pictures
-    options: Mapping[str, Any]  # of the function
-    page: int | None
+    preparation: Preparation
+    execution: Execution
+    strength: float | None = None  # of enhancing
 
-    def check_options(self) -> None:
-        """Raise TypeError for options that the function doesn't have, which no image could change."""
-        inspect.signature(self.function).bind_partial(**self.options)
+    def settings(self) -> dict[str, Any]:
+        """The options that change pixels, in one form; those that are off are left out."""
+        strength = {} if self.strength is None else {"strength": self.strength}
+        return {"task": self.name, "page": self.preparation.page, **strength, **self.preparation.describe()}
+
+    def compute(self, fuser: Fuser, pictures: Sequence[ReadablePicture]) -> Raster:
+        """The result of one job's pictures."""
+        if self.strength is None:
+            result = fuser.fuse_images(pictures, self.preparation, self.execution)
+        else:
+            result = fuser.enhance_image(pictures[0], self.strength, self.preparation, self.execution)
+        assert isinstance(result, Raster), f"a Fuser gave {type(result).__name__} for pictures of files"
+        return result
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,8 @@ class Conduct:
 
     overwrite: bool
     skip_unmatched: bool
-    progress: bool
-    report: Report | None
+    progress: Progress
+    report: Lines | None
 
     def tell(self, line: str) -> None:
         if self.report is not None:
@@ -86,9 +94,7 @@ class Run:
     def __init__(self, task: Task, fuser: Fuser, sha256: str, out: Path, manifest: Manifest, conduct: Conduct) -> None:
         self.task, self.fuser, self.out, self.manifest, self.conduct = task, fuser, out, manifest, conduct
         settings = {
-            "task": task.name,
-            "page": task.page,
-            **_in_one_form(task.options),
+            **task.settings(),
             "model": sha256,
             "dtype": str(fuser.dtype).removeprefix("torch."),
             "gifnet": version.__version__,
@@ -110,13 +116,16 @@ class Run:
         """Outputs written, and failures."""
         done: list[Path] = []
         failures: list[FolderFailure] = []
-        disable = None if self.conduct.progress else True  # None: unless stderr is a terminal
+        progress = self.conduct.progress
+        disable = True if progress is False or callable(progress) else None  # None: unless stderr is a terminal
         with (
             closing(overlapped(jobs, self.read, self.compute, self.write)) as outcomes,
             tqdm(total=len(jobs), desc=self.task.name, unit="image", disable=disable) as bar,
         ):
-            for job, error in outcomes:
+            for count, (job, error) in enumerate(outcomes, 1):
                 bar.update()
+                if callable(progress):
+                    progress(count, len(jobs))
                 if error is None:
                     done.append(self.out / job.match.output)
                     continue
@@ -131,7 +140,8 @@ class Run:
         with job.timed():
             self.check_target(job)
             job.stamps = [_stamp(path) for path in job.match.inputs]
-            pictures: list[ReadablePicture] = [read_image(path, self.task.page) for path in job.match.inputs]
+            page = self.task.preparation.page
+            pictures: list[ReadablePicture] = [read_image(path, page) for path in job.match.inputs]
             check_result(self.out / job.match.output, *pictures)
             return pictures
 
@@ -149,8 +159,7 @@ class Run:
 
     def compute(self, job: Job, pictures: Sequence[ReadablePicture]) -> Raster:
         with job.timed():
-            result: Raster = self.task.function(self.fuser, *pictures, progress=False, **self.task.options)
-            return result
+            return self.task.compute(self.fuser, pictures)
 
     def write(self, job: Job, raster: Raster) -> None:
         target = self.out / job.match.output
@@ -178,13 +187,6 @@ class Run:
             "device": str(self.fuser.device),
             "error": error,
         }
-
-
-def _in_one_form(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that change pixels, those that are off left out."""
-    prepared = {name: value for name, value in options.items() if name in preparation.OPTIONS}
-    rest = {name: value for name, value in options.items() if name not in (*preparation.OPTIONS, *NEUTRAL)}
-    return rest | preparation.describe(**prepared)
 
 
 def _write(raster: Raster, temporary: Path, target: Path) -> None:

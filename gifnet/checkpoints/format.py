@@ -16,24 +16,23 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..files.atomic import atomic_path
-from ..networks.gifnet import GIFNet, GIFNetConfig
-from ..networks.registry import ARCHITECTURES, architecture_of
+from ..networks.registry import Architecture, architecture_of, registered
 
 FORMAT_VERSION = 1
 _ENTRIES = {"gifnet", "notes", "format"}  # "format" is what safetensors' own tools write
 
 
 class _Metadata(NamedTuple):
-    architecture: str
-    config: GIFNetConfig
+    architecture: Architecture
+    config: Any
     notes: dict[str, str]
 
 
-def save_weights(model: GIFNet, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
+def save_weights(model: nn.Module, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
     """Write the model's weights (in float32) and configuration to ``path``, a .safetensors file, atomically.
 
     ``notes`` is free text kept beside them, by name. Raises CheckpointError when ``path`` is no .safetensors file in
@@ -52,7 +51,7 @@ def save_weights(model: GIFNet, path: str | Path, notes: Mapping[str, str] | Non
         temporary.write_bytes(_in_order(save(state, metadata=metadata)))
 
 
-def save_hub_folder(model: GIFNet, folder: str | Path, notes: Mapping[str, str] | None = None) -> None:
+def save_hub_folder(model: nn.Module, folder: str | Path, notes: Mapping[str, str] | None = None) -> None:
     """Write ``model.safetensors`` and ``config.json`` into ``folder``, made if need be: what a Hub repository holds."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,15 +60,23 @@ def save_hub_folder(model: GIFNet, folder: str | Path, notes: Mapping[str, str] 
         temporary.write_text(json.dumps(describe(model), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def describe(model: GIFNet) -> dict[str, Any]:
+def describe(model: nn.Module) -> dict[str, Any]:
     """The model's format version, architecture and configuration, as stored in the metadata and in config.json."""
     architecture = architecture_of(model)
-    if architecture is not None:
-        return {"format_version": FORMAT_VERSION, "architecture": architecture.name, **asdict(model.config)}
-    raise TypeError(f"weights are saved from a network in its plain form (GIFNet), not from a {type(model).__name__}")
+    if architecture is None or type(model) is not architecture.network:
+        plain = ", ".join(known.network.__name__ for known in registered().values())
+        raise TypeError(
+            f"weights are saved from a network in its plain form ({plain}), not from a {type(model).__name__}"
+        )
+    config: Any = model.config
+    return _description(architecture, config)
 
 
-def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> GIFNet:
+def _description(architecture: Architecture, config: Any) -> dict[str, Any]:
+    return {"format_version": FORMAT_VERSION, "architecture": architecture.name, **asdict(config)}
+
+
+def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> nn.Module:
     """Read a weights file into the network's plain form: float32, on the CPU, in evaluation mode.
 
     ``sha256`` is the hash that the file must have (64 hexadecimal digits). ``config`` is the content of a config.json
@@ -98,7 +105,7 @@ def read_metadata(path: str | Path, config: Mapping[str, Any] | None = None) -> 
     safetensors file, or its metadata is not as it should be.
     """
     metadata = _read_metadata(Path(path), config)
-    described = {"format_version": FORMAT_VERSION, "architecture": metadata.architecture, **asdict(metadata.config)}
+    described = _description(metadata.architecture, metadata.config)
     return described | ({"notes": metadata.notes} if metadata.notes else {})
 
 
@@ -193,11 +200,10 @@ def _read_entries(path: Path) -> dict[str, str]:
         ) from error
 
 
-def _build(path: Path, metadata: _Metadata) -> GIFNet:
-    model_class = ARCHITECTURES[metadata.architecture].network
+def _build(path: Path, metadata: _Metadata) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):  # the initial values are thrown away: leave the caller's seed alone
-            return model_class(metadata.config)
+            return metadata.architecture.network(metadata.config)
     except (RuntimeError, OverflowError, TypeError) as error:  # what torch raises for sizes beyond all memory
         raise CheckpointError(f"{path}: {metadata.config} does not make a network ({error})") from error
 
@@ -242,21 +248,27 @@ def _parse_object(where: str, text: str) -> dict[str, Any]:
 
 def _parse_config(path: Path, stored: dict[str, Any], notes: dict[str, str]) -> _Metadata:
     """Check ``stored``, as ``describe`` makes it: the version first, as everything else depends on it."""
-    version, architecture = stored.get("format_version"), stored.get("architecture")
+    version, name = stored.get("format_version"), stored.get("architecture")
     if type(version) is not int or version != FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: format version {version!r}; this gifnet reads version {FORMAT_VERSION}: upgrade gifnet to read "
             "a newer file"
         )
-    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
-        raise CheckpointError(f"{path}: architecture {architecture!r}; this gifnet knows {_listed(ARCHITECTURES)}")
-    config_class = ARCHITECTURES[architecture].config
-    values = {name: value for name, value in stored.items() if name not in ("format_version", "architecture")}
+    networks = registered()
+    if not isinstance(name, str) or name not in networks:
+        raise CheckpointError(
+            f"{path}: architecture {name!r}; this gifnet knows {_listed(networks)}; one of another package is known "
+            "once gifnet.networks.register was called"
+        )
+    architecture = networks[name]
+    config_class = architecture.config
+    values = {key: value for key, value in stored.items() if key not in ("format_version", "architecture")}
     known = {field.name for field in fields(config_class)}
-    for problem, wrong in (("unknown", values.keys() - known), ("missing", known - values.keys() - config_class.ADDED)):
+    added: frozenset[str] = getattr(config_class, "ADDED", frozenset())
+    for problem, wrong in (("unknown", values.keys() - known), ("missing", known - values.keys() - added)):
         if wrong:
             raise CheckpointError(
-                f"{path}: {problem} configuration field {_listed(wrong)}; {architecture} has {_listed(known)}"
+                f"{path}: {problem} configuration field {_listed(wrong)}; {name} has {_listed(known)}"
             )
     try:
         config = config_class(**values)

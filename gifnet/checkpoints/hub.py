@@ -5,11 +5,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from ..errors import CheckpointError
-from ..networks.gifnet import GIFNet
+from ..networks.registry import registered
 from .format import check_sha256, load_weights, read_config
 
-BUNDLED = "gifnet"
+BUNDLED = "gifnet"  # the model where none is named
 
 _VALID = f'give "{BUNDLED}" (the bundled weights), a .safetensors file, or a Hub repository "org/name[@revision]"'
 _PICKLES = (".pth", ".pt", ".bin", ".ckpt")
@@ -25,7 +27,7 @@ class ResolvedWeights:
     label: str  # what it is called in messages: "gifnet", the path or the repository, as given
 
 
-def load_model(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> tuple[GIFNet, ResolvedWeights]:
+def load_model(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> tuple[nn.Module, ResolvedWeights]:
     """``resolve`` and read: the network in its plain form (float32, CPU, evaluation mode) and where it came from.
 
     Raises CheckpointError for whatever ``resolve`` and ``format.load_weights`` refuse.
@@ -38,8 +40,9 @@ def load_model(name_or_path: str | os.PathLike[str], sha256: str | None = None) 
 def resolve(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> ResolvedWeights:
     """Find weights by name, and fetch them where need be.
 
-    ``"gifnet"`` is the bundled file. What exists as a file, looks like a path (ends in .safetensors, begins with a
-    dot, ``~`` or the root) or is a path object is a file. ``"org/name[@revision]"`` is a Hub repository with
+    ``"gifnet"``, and the name of any other network with bundled weights, is its bundled file. What exists as a file,
+    looks like a path (ends in .safetensors, begins with a dot, ``~`` or the root) or is a path object is a file.
+    ``"org/name[@revision]"`` is a Hub repository with
     ``model.safetensors`` and usually ``config.json``; huggingface_hub fetches and caches it, and goes by HF_HOME,
     HF_HUB_OFFLINE, HF_ENDPOINT and the stored login. ``sha256`` is the hash that the safetensors file must have.
 
@@ -53,9 +56,9 @@ def resolve(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> 
 
 
 def _find(name_or_path: str | os.PathLike[str]) -> ResolvedWeights:
-    if name_or_path == BUNDLED:
-        return ResolvedWeights(_bundled(), None, BUNDLED)
     name = os.fspath(name_or_path)
+    if isinstance(name_or_path, str) and (bundled := _bundled_file(name)):
+        return ResolvedWeights(_bundled(bundled), None, name)
     path = Path(os.path.expanduser(name))
     repository = _REPOSITORY.fullmatch(name)
     named_as_file = isinstance(name_or_path, os.PathLike) or name.startswith((".", "~")) or path.is_absolute()
@@ -75,10 +78,16 @@ def _find(name_or_path: str | os.PathLike[str]) -> ResolvedWeights:
     raise CheckpointError(f"{name!r} is no file and no weights that gifnet knows; {_VALID}")
 
 
-def _bundled() -> Path:
+def _bundled_file(name: str) -> str | None:
+    """The file of the bundled weights of this name, if there are any."""
+    network = registered().get(name)
+    return network.weights if network else None
+
+
+def _bundled(file: str) -> Path:
     package = Path(__file__).resolve().parents[1]
     # As installed from a wheel, and in a checkout (an editable installation).
-    candidates = [folder / "weights" / "gifnet.safetensors" for folder in (package, package.parent)]
+    candidates = [folder / "weights" / file for folder in (package, package.parent)]
     for path in candidates:
         if path.is_file():
             return path

@@ -6,7 +6,11 @@ import sys
 
 from ..files.writing import check_output, write_file
 from ..images.reading import read_for_writing
-from ..prepare.alignment import MOTIONS, align_pictures
+from ..options.declarations import MAX_PIXELS, MAX_ROTATION, MAX_SCALE, MAX_SHIFT, MIN_CONFIDENCE, MOTION, PAGE
+from ..prepare.alignment import align
+from . import flags
+
+OPTIONS = (PAGE, MOTION, MAX_SHIFT, MAX_ROTATION, MAX_SCALE, MIN_CONFIDENCE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,20 +18,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help="the image to align to")
     parser.add_argument("b", metavar="B", help="the image to align")
     parser.add_argument("-o", "--output", metavar="B_ALIGNED", help="B warped onto A's grid; its suffix is the format")
-    parser.add_argument("--motion", choices=MOTIONS, default="affine", help="what may lie between them (affine)")
     parser.add_argument(
         "--crop", action="store_true", help="crop B_ALIGNED to the overlap; otherwise what B does not show is 0"
     )
     parser.add_argument("--json", action="store_true", help="print matrix, confidence and overlap as JSON")
-    parser.add_argument("--page", type=int, metavar="N", help="of files that hold several images, this one (0: first)")
+    flags.add_options(parser, *OPTIONS, MAX_PIXELS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Align, write the warped image and print the estimate. Returns 0; raises as ``align`` does."""
+    if args.crop and not args.output:
+        raise flags.WrongUsage("--crop is for B_ALIGNED; name it with -o")
+    chosen = {option.name: getattr(args, option.name) for option in OPTIONS}
+    for option in (MAX_ROTATION, MAX_SCALE) if args.motion == "translation" else ():
+        if chosen[option.name] != option.default:
+            raise flags.WrongUsage(f"--{option.name.replace('_', '-')} is not for --motion translation")
     if args.output:
         check_output(args.output)  # before the work, not after it
-    a, b = (read_for_writing(path, args.page).load() for path in (args.a, args.b))
-    found = align_pictures(a, b, args.motion)
+    with flags.reading_up_to(args.max_pixels):
+        a, b = (read_for_writing(path, args.page).load() for path in (args.a, args.b))
+    found = align(a, b, **chosen)
     if args.output:
         warped = found.warp_picture(b)
         warped = warped.cropped(found.overlap) if args.crop else warped

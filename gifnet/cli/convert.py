@@ -3,13 +3,13 @@
 import argparse
 
 from ..checkpoints.format import save_weights
-from ..networks.gifnet.official import convert_official
+from ..checkpoints.official import convert_official
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gifnet convert``."""
-    command.add_argument("official", metavar="OFFICIAL", help="the released .pth file")
-    command.add_argument("out", metavar="OUT.safetensors", type=_safetensors_path)
+    parser.add_argument("official", metavar="OFFICIAL", help="a file that a network's authors released")
+    parser.add_argument("out", metavar="OUT.safetensors", type=_safetensors_path)
 
 
 def run(args: argparse.Namespace) -> int:

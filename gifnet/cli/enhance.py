@@ -3,22 +3,34 @@
 import argparse
 
 from ..batch.files import enhance_file
-from . import folders, options
+from ..batch.folders import enhance_folder
+from ..options.declarations import DEVICE, DTYPE, MAX_PIXELS, MEMORY, MODEL, PAGE, STRENGTH, STRETCH, TILE
+from . import flags, folders
+
+OPTIONS = (STRENGTH, STRETCH, TILE, MEMORY, PAGE, MODEL, DEVICE, DTYPE)
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gifnet enhance``."""
-    command.add_argument("x", metavar="X", help="the image, or a folder")
-    command.add_argument("--strength", type=float, default=1.0, help="0 (as it is) to 1 (default)")
-    options.add_stretch(command)
-    options.add_execution(command)
-    options.add_output(command)
-    folders.add_arguments(command, pairs=False)
+    parser.add_argument("x", metavar="X", help="the image, or a folder")
+    flags.add_options(parser, *OPTIONS, MAX_PIXELS)
+    flags.add_output(parser, "OUT", "a file, its suffix is the format; or a folder")
+    flags.add_verbose(parser)
+    flags.add_quiet(parser, "no progress bar and no summary of success")
+    folders.add_folder_options(parser, folders.ENHANCING)
 
 
 def run(args: argparse.Namespace) -> int:
     """Enhance an image, or a folder of them; returns the exit status."""
-    if folders.are_meant(args, args.x):
-        return folders.run_enhance(args)
-    enhance_file(args.x, args.output, args.strength, **options.for_files(args))
-    return 0
+    flags.show_log(args.verbose)
+    chosen = {option.name: getattr(args, option.name) for option in OPTIONS}
+    for_folders = {option.name: getattr(args, option.name) for option in folders.ENHANCING}
+    given = [name for name, value in {**for_folders, "resume": args.resume}.items() if value]
+    with flags.reading_up_to(args.max_pixels):
+        if folders.are_folders([args.x], args.output, given):
+            result = enhance_folder(
+                args.x, args.output, **chosen, **for_folders, progress=not args.quiet, report=folders.tell
+            )
+            return folders.summarise(result, args.output, args.quiet)
+        enhance_file(args.x, args.output, **chosen, progress=False if args.quiet else None)
+        return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
@@ -10,6 +11,10 @@ from ..evaluation.measure import FusedImages, evaluate_folders, evaluate_sets, l
 from ..evaluation.report import Evaluation, SetsEvaluation
 from ..files.atomic import atomic_path
 from ..metrics.registry import METRICS
+from ..options.declarations import DEVICE, DTYPE, MAX_PIXELS, SAVE_FUSED
+from . import flags
+
+OPTIONS = (SAVE_FUSED, DEVICE, DTYPE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,31 +44,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure images fused before, of the same stems; with --sets, DIR has a subfolder for each set",
     )
     parser.add_argument("--metrics", nargs="+", action="extend", metavar="NAME", help=f"some of {', '.join(METRICS)}")
-    parser.add_argument("--save-fused", metavar="DIR", help="keep what models make, as DIR/MODEL[/SET]/STEM.png")
+    flags.add_options(parser, *OPTIONS, MAX_PIXELS)
     parser.add_argument("--markdown", metavar="FILE", help="write the tables in Markdown")
     parser.add_argument("--csv", metavar="FILE", help="write mean and deviation of each model and metric as CSV")
     parser.add_argument("--json", metavar="FILE", help="write everything, each pair's values too, as JSON")
     parser.add_argument("--plot", metavar="FILE", help="write a plot as PNG")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
-    parser.add_argument("--dtype", default="auto", help="auto (default), float32, float16 or bfloat16")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(wrong_usage=parser.error)
+    flags.add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the tables and write what was asked for. Returns 0, or 1 if any pair failed or there is none.
 
-    Raises InputError and ImportError as ``evaluate_folders`` does, and for files that can't be written.
+    Raises InputError as ``evaluate_folders`` does, and for files that can't be written.
     """
     if bool(args.sets) == bool(args.b_dir) or (args.sets and args.a_dir):
-        args.wrong_usage("give A_DIR and B_DIR, or --sets DIR")
+        raise flags.WrongUsage("give A_DIR and B_DIR, or --sets DIR")
+    models = _labelled(args.models or [])
+    chosen = {option.name: getattr(args, option.name) for option in OPTIONS}
+    if models and all(isinstance(model, FusedImages) for model in models.values()):
+        for option in OPTIONS:
+            if chosen[option.name] != option.default:
+                raise flags.WrongUsage(f"--{option.name.replace('_', '-')} is for models, and only --fused was given")
     texts = {"markdown": args.markdown, "csv": args.csv, "json": args.json}
     for path in filter(None, texts.values()):  # before the work, not after it
         check_output(path)
     if args.plot:
         check_output(args.plot, ".png")
         load_figure_class()
-    evaluation = _evaluate(args)
+    evaluation: Evaluation | SetsEvaluation
+    with flags.reading_up_to(args.max_pixels):
+        if args.sets:
+            evaluation = evaluate_sets(args.sets, models, args.metrics, **chosen, progress=not args.quiet)
+        else:
+            evaluation = evaluate_folders(
+                args.a_dir, args.b_dir, models, args.metrics, **chosen, progress=not args.quiet
+            )
     for kind, path in texts.items():
         if path:
             with atomic_path(path) as temporary:
@@ -75,13 +90,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if evaluation.failures or not evaluation.scores else 0
 
 
-def _evaluate(args: argparse.Namespace) -> Evaluation | SetsEvaluation:
-    given = args.models or []
+def _labelled(given: Sequence[tuple[str, str | FusedImages]]) -> dict[str, str | FusedImages]:
     models = dict(given)
     if len(models) < len(given):
         raise InputError("several models have one name; give each its own: NAME=MODEL")
-    options = (models, args.metrics, args.save_fused, not args.quiet, args.device, args.dtype)
-    return evaluate_sets(args.sets, *options) if args.sets else evaluate_folders(args.a_dir, args.b_dir, *options)
+    return models
 
 
 def _model(text: str) -> tuple[str, str]:

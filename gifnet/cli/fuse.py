@@ -5,32 +5,46 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..batch.files import fuse_files
+from ..batch.folders import fuse_folders
 from ..errors import InputError
 from ..files.listing import stack_files
-from . import folders, options
+from ..options.declarations import ALIGN, DEVICE, DTYPE, MAX_PIXELS, MEMORY, MODEL, PAGE, RESIZE, STRETCH, TILE
+from . import flags, folders
+
+OPTIONS = (STRETCH, RESIZE, ALIGN, TILE, MEMORY, PAGE, MODEL, DEVICE, DTYPE)
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gifnet fuse``."""
-    a = command.add_argument(
-        "a", metavar="A", help="first image; the infrared of an infrared-visible pair; or a folder"
-    )
-    b = command.add_argument("b", metavar="B", help="second image, of the same size; or a folder, with the same names")
-    _add_stack(command, a, b)
-    options.add_preparation(command)
-    options.add_execution(command)
-    options.add_output(command)
-    folders.add_arguments(command, pairs=True)
+    a = parser.add_argument("a", metavar="A", help="first image; the infrared of an infrared-visible pair; or a folder")
+    b = parser.add_argument("b", metavar="B", help="second image, of the same size; or a folder, with the same names")
+    _add_stack(parser, a, b)
+    flags.add_options(parser, *OPTIONS, MAX_PIXELS)
+    flags.add_output(parser, "OUT", "a file, its suffix is the format; or a folder")
+    flags.add_verbose(parser)
+    flags.add_quiet(parser, "no progress bar and no summary of success")
+    folders.add_folder_options(parser, folders.FUSING)
 
 
 def run(args: argparse.Namespace) -> int:
     """Fuse images, or folders of them; returns the exit status."""
-    images = sources(args)
-    if args.stack is None and not args.more and folders.are_meant(args, *images):
-        return folders.run_fuse(args)
-    first, second, *more = images
-    fuse_files(first, second, args.output, *more, **options.for_files(args))
-    return 0
+    flags.show_log(args.verbose)
+    chosen = {option.name: getattr(args, option.name) for option in OPTIONS}
+    for_folders = {option.name: getattr(args, option.name) for option in folders.FUSING}
+    given = [name for name, value in {**for_folders, "resume": args.resume}.items() if value]
+    with flags.reading_up_to(args.max_pixels):
+        images = [args.a, args.b, *args.more] if args.stack is None else _stack(args.stack, args.a, args.output)
+        if args.stack is not None or args.more:
+            folders.refuse(given, "a stack becomes one image")
+            folders.check_file_output(args.output)
+        elif folders.are_folders(images, args.output, given):
+            result = fuse_folders(
+                args.a, args.b, args.output, **chosen, **for_folders, progress=not args.quiet, report=folders.tell
+            )
+            return folders.summarise(result, args.output, args.quiet)
+        first, second, *more = images
+        fuse_files(first, second, args.output, *more, **chosen, progress=False if args.quiet else None)
+        return 0
 
 
 class _StackAction(argparse.Action):
@@ -54,13 +68,8 @@ def _add_stack(parser: argparse.ArgumentParser, *images: argparse.Action) -> Non
     action.images = images
 
 
-def sources(args: argparse.Namespace) -> list[str]:
-    """The images that the command line names.
-
-    Raises InputError for ``--stack`` together with images, and as ``stack_files``.
-    """
-    if args.stack is None:
-        return [args.a, args.b, *args.more]
-    if args.a is not None:
-        raise InputError(f"--stack {args.stack} and {args.a}: give either a folder or images")
-    return stack_files(args.stack, args.output)
+def _stack(folder: str, a: str | None, output: str) -> list[str]:
+    """The images of ``--stack``. Raises InputError where others are named too, and as ``stack_files``."""
+    if a is not None:
+        raise InputError(f"--stack {folder} and {a}: give either a folder or images")
+    return stack_files(folder, output)

@@ -8,13 +8,14 @@ import torch
 from ..checkpoints.format import file_sha256, read_config, read_metadata
 from ..checkpoints.hub import resolve
 from ..execution.device import choose_device, choose_dtype
+from ..options.declarations import DEVICE, DTYPE, MODEL
 from ..version import __version__
-from . import options
+from . import flags
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gifnet info``."""
-    options.add_model(command)
+    flags.add_options(parser, MODEL, DEVICE, DTYPE)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from typing import NoReturn
 from ..errors import InputError
 from ..version import __version__
 from . import align, convert, enhance, evaluate, fuse, info, pansharpen, train
+from .flags import WrongUsage
 
 VERBS = (
     ("fuse", fuse, "fuse aligned images of one scene into one, or folders of pairs"),
@@ -39,16 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = args.run
-    if getattr(args, "verbose", False):
-        logging.basicConfig(format="gifnet: %(message)s")
-        logging.getLogger("gifnet").setLevel(logging.INFO)
     try:
         with _quiet_decoders():
             return run(args)
+    except WrongUsage as error:
+        command: argparse.ArgumentParser = args.command
+        command.error(str(error))
     except KeyboardInterrupt:
         print("gifnet: interrupted", file=sys.stderr)
         return 130
-    except (InputError, OSError, MemoryError, RuntimeError, ImportError) as error:
+    except (InputError, OSError, MemoryError, RuntimeError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"gifnet: {message}", file=sys.stderr)
         return 1
@@ -71,12 +72,12 @@ def _quiet_decoders() -> Iterator[None]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all subcommands; each sets ``run``, a function of the parsed arguments."""
+    """The parser of all subcommands; each sets ``run``, a function of the parsed arguments, and ``command``, itself."""
     parser = Parser(prog="gifnet", description="Image fusion with one model: GIFNet (Cheng et al., CVPR 2025).")
     parser.add_argument("--version", action="version", version=f"gifnet {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, verb, text in VERBS:
         command = commands.add_parser(name, help=text)
         verb.add_arguments(command)
-        command.set_defaults(run=verb.run)
+        command.set_defaults(run=verb.run, command=command)
     return parser

@@ -2,27 +2,24 @@
 
 import argparse
 
-from ..checkpoints.hub import BUNDLED
+from ..options.declarations import DEVICE, MEMORY, MODEL, NODATA, PAN_DTYPE, TILE
 from ..pansharpening.rasters import pansharpen_files
-from . import options
+from . import flags
+
+OPTIONS = (NODATA, TILE, MEMORY, MODEL, DEVICE, PAN_DTYPE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``gifnet pansharpen``."""
+    """The arguments of ``gifnet pansharpen``."""
     parser.add_argument("ms", metavar="MS", help="the multispectral raster, of any number of bands")
     parser.add_argument("pan", metavar="PAN", help="the panchromatic raster of the same scene")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT.tif", help="a tiled GeoTIFF on PAN's grid")
-    parser.add_argument("--nodata", type=float, help="value of pixels without data (default: that of MS, else PAN)")
-    parser.add_argument(
-        "--model", default=BUNDLED, help="'gifnet' (bundled, default), a .safetensors file, or org/name[@revision]"
-    )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
-    parser.add_argument("--dtype", default="float32", help="float32 (default), float16 or bfloat16, which lose detail")
-    options.add_execution(parser)
+    flags.add_output(parser, "OUT.tif", "a tiled GeoTIFF on PAN's grid")
+    flags.add_options(parser, *OPTIONS)
+    flags.add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run ``gifnet pansharpen``; returns the exit status. Raises as ``pansharpen_files``."""
-    named = {name: getattr(args, name) for name in ("nodata", "model", "device", "dtype")}
-    pansharpen_files(args.ms, args.pan, args.output, **named, **options.execution(args))
+    chosen = {option.name: getattr(args, option.name) for option in OPTIONS}
+    pansharpen_files(args.ms, args.pan, args.output, **chosen, progress=False if args.quiet else None)
     return 0

@@ -1,20 +1,22 @@
 """The subcommand ``gifnet train``."""
 
 import argparse
+import sys
 from pathlib import Path
 
-import torch
+from ..options.declarations import DEVICE, MAX_PIXELS
+from ..training.objective import Sources
+from ..training.run import HeldOut, train
+from . import flags
 
-from ..checkpoints.format import file_sha256, load_weights
-from ..errors import InputError
-from ..execution.device import choose_device
-from ..networks.gifnet import GIFNet
+VALIDATE_EVERY = 500  # iterations
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``gifnet train``."""
     parser.add_argument("infrared", metavar="IR_DIR", type=Path, help="infrared images")
     parser.add_argument("visible", metavar="VIS_DIR", type=Path, help="visible images with the same file stems")
+    parser.add_argument("--network", default="gifnet", metavar="NAME", help="what to train; gifnet by default")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photographs for the digital-photography side")
     parser.add_argument(
         "--exposures", type=Path, nargs=2, metavar=("DARK_DIR", "BRIGHT_DIR"), help="exposure pairs, for steps=tasks"
@@ -35,50 +37,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="held-out pairs to choose the best weights by",
     )
     parser.add_argument("--validate-photos", type=Path, metavar="DIR", help="held-out sharp photographs, likewise")
-    parser.add_argument("--validate-every", type=int, default=500, metavar="N", help="iterations; 500 by default")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+    parser.add_argument("--validate-every", type=int, metavar="N", help=f"iterations; {VALIDATE_EVERY} by default")
+    flags.add_options(parser, DEVICE, MAX_PIXELS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or go on training; returns the exit status."""
-    try:  # the extra [train]
-        from ..training.data import TrainingData
-        from ..training.densenet import load_densenet_phi
-        from ..training.losses import detail_energy
-        from ..training.recipe import read_recipe
-        from ..training.tasks import TaskData
-        from ..training.trainer import Trainer
-        from ..training.validation import Validation
-    except ModuleNotFoundError as error:
-        raise InputError(f"training needs {error.name}: pip install 'gifnet[train]'") from error
-
-    recipe = read_recipe(args.recipe, [*args.set, *([f"losses.phi={args.phi}"] if args.phi else [])])
-    device = choose_device(args.device)
-    phi, notes = detail_energy, {}
-    if recipe.losses.phi == "densenet":
-        if args.densenet_weights is None:
-            raise InputError("φ of DenseNet-121 needs its weights: --densenet-weights FILE")
-        phi = load_densenet_phi(args.densenet_weights).to(device)
-        notes["densenet_sha256"] = file_sha256(args.densenet_weights)
-    elif args.densenet_weights is not None:
-        raise InputError("--densenet-weights goes with --phi densenet")
-    model = load_weights(args.init) if args.init else None
-    if args.init:
-        notes["initial_weights_sha256"] = file_sha256(args.init)
-    validation = None
-    if args.validate or args.validate_photos:
-        pairs = tuple(args.validate) if args.validate else None
-        validation = Validation(pairs, args.validate_photos, args.validate_every)
-    data: TrainingData | TaskData
-    data = TrainingData(args.infrared, args.visible, args.photos, recipe.data, recipe.seed, progress=True)
-    if recipe.steps == "tasks":
-        exposures = tuple(args.exposures) if args.exposures else None
-        data = TaskData(data, exposures, recipe.tasks, recipe.lens, recipe.defocus, recipe.degradation)
-    elif args.exposures:
-        raise InputError("--exposures goes with --set steps=tasks")
-    torch.manual_seed(recipe.seed)  # of the initial weights; everything else is drawn from generators of its own
-    args.output.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(model or GIFNet(), data, recipe, args.output, device, phi, validation, notes)
-    trainer.resume()
-    trainer.run()
-    return 0
+    """Train, or go on training; returns the exit status: 128 and the signal's number where one left it unfinished."""
+    if args.validate_every is not None and not (args.validate or args.validate_photos):
+        raise flags.WrongUsage("--validate-every goes with --validate or --validate-photos")
+    with flags.reading_up_to(args.max_pixels):
+        stopped = train(
+            Sources(
+                args.infrared,
+                args.visible,
+                args.photos,
+                tuple(args.exposures) if args.exposures else None,
+                args.densenet_weights,
+            ),
+            args.output,
+            network=args.network,
+            recipe_file=args.recipe,
+            settings=[*args.set, *([f"losses.phi={args.phi}"] if args.phi else [])],
+            init=args.init,
+            held_out=HeldOut(
+                tuple(args.validate) if args.validate else None,
+                args.validate_photos,
+                VALIDATE_EVERY if args.validate_every is None else args.validate_every,
+            ),
+            device=args.device,
+        )
+    if stopped is None:
+        return 0
+    print(f"gifnet: {args.output}: stopped by {stopped.name}; the same command goes on from there", file=sys.stderr)
+    return 128 + stopped

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..extras import require
 from ..files.atomic import atomic_path
 from ..metrics.registry import METRICS
 from .report import Evaluation, SetsEvaluation
@@ -16,7 +17,7 @@ def plot(evaluation: Evaluation | SetsEvaluation, path: str | os.PathLike[str]) 
 
     Raises:
         InputError: another suffix, no such folder, or nothing was measured.
-        ImportError: matplotlib is missing.
+        MissingExtraError: matplotlib is missing (extra "train").
     """
     target = check_output(path, ".png")
     if not evaluation.scores:
@@ -66,8 +67,4 @@ def check_output(path: str | os.PathLike[str], *suffixes: str) -> Path:
 
 def load_figure_class() -> Any:
     """The Figure of matplotlib, which draws without a display and without pyplot's state."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'gifnet[train]' (or matplotlib)") from error
-    return Figure
+    return require("matplotlib.figure", extra="train", purpose="plotting").Figure

@@ -26,6 +26,8 @@ from ..images.reading import read
 from ..metrics.planes import image_functions
 from ..metrics.registry import chosen
 from ..metrics.registry import evaluate as measure
+from ..options.declarations import EVALUATION_PROGRESS
+from ..options.values import Device, Dtype, Name, Progress
 from .report import Evaluation, Failure, Score, SetsEvaluation
 
 
@@ -46,7 +48,6 @@ class FusedImages:
     folder: str | os.PathLike[str]
 
 
-Name: TypeAlias = str | os.PathLike[str]  # of a model, as gifnet.load takes it
 Models: TypeAlias = Name | FusedImages | Sequence[Name | FusedImages] | Mapping[str, Name | FusedImages | FuserLike]
 
 
@@ -55,10 +56,10 @@ def evaluate_folders(
     b_dir: str | os.PathLike[str],
     models: Models = (),
     metrics: Iterable[str] | None = None,
-    save_fused: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    device: str = "auto",
-    dtype: str = "auto",
+    save_fused: Name | None = None,
+    progress: Progress = True,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
 ) -> Evaluation:
     """Fuse pairs with models, or find them fused, and measure the results.
 
@@ -72,19 +73,22 @@ def evaluate_folders(
         models: names and paths that ``gifnet.load`` takes, which are their labels in the result, and ``FusedImages``,
             labelled with the folder's name; or a mapping from labels to such, or to objects with a ``fuse``. None: the
             bundled model.
-        metrics: names in ``gifnet.metrics.METRICS``; None: all that take a fused image and two sources, on each pair
+        metrics: names in ``gifnet.metrics.METRICS``. None: all that take a fused image and two sources, on each pair
             those that its size allows.
-        save_fused: a folder for what the models make, as ``LABEL/STEM.png``; made if need be. In a label, characters
-            that file names had better not have become ``_``.
-        progress: show a progress bar on stderr.
-        device: where models run, as for ``gifnet.load``.
-        dtype: their precision, as for ``gifnet.load``.
+        save_fused: a folder for what the models make, as ``LABEL[/SET]/STEM.png``. Made if need be. In a label,
+            characters that file names had better not have become ``_``.
+        progress: True or None: a progress bar on stderr; a function of the pairs done and their number, which may end
+            the work with an exception; False: neither.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
+            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
 
     Raises:
         InputError: no such folder, unknown metrics, models that can't be loaded or share a label.
-        ImportError: a metric needs torchmetrics, and it is missing.
+        MissingExtraError: a metric needs torchmetrics, and it is missing (extra "metrics").
     """
-    names = _checked_metrics(metrics)
+    progress, names = EVALUATION_PROGRESS.check(progress), _checked_metrics(metrics)
     a, b = _Folder.scan(a_dir), _Folder.scan(b_dir)
     sources = {label: source.of_set("") for label, source in _sources(models, save_fused, device, dtype).items()}
     return _evaluate(a, b, sources, names, "eval", progress)
@@ -94,17 +98,34 @@ def evaluate_sets(
     sets_dir: str | os.PathLike[str],
     models: Models = (),
     metrics: Iterable[str] | None = None,
-    save_fused: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    device: str = "auto",
-    dtype: str = "auto",
+    save_fused: Name | None = None,
+    progress: Progress = True,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
 ) -> SetsEvaluation:
     """``evaluate_folders`` on every set in ``sets_dir``: its subfolders with folders ``a`` and ``b``, by name.
 
-    ``FusedImages`` have a subfolder for each set, as ``save_fused`` makes them: ``LABEL/SET/STEM.png``. Other arguments
-    and errors are those of ``evaluate_folders``; no set at all is an InputError.
+    Args:
+        sets_dir: the folder of sets.
+        models: names and paths that ``gifnet.load`` takes, which are their labels in the result, and ``FusedImages``
+            with a subfolder for each set, labelled with the folder's name; or a mapping from labels to such, or to
+            objects with a ``fuse``. None: the bundled model.
+        metrics: names in ``gifnet.metrics.METRICS``. None: all that take a fused image and two sources, on each pair
+            those that its size allows.
+        save_fused: a folder for what the models make, as ``LABEL[/SET]/STEM.png``. Made if need be. In a label,
+            characters that file names had better not have become ``_``.
+        progress: True or None: a progress bar on stderr; a function of the pairs done and their number, which may end
+            the work with an exception; False: neither.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
+            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
+
+    Raises:
+        InputError: no such folder, no set in it, unknown metrics, models that can't be loaded or share a label.
+        ImportError: a metric needs torchmetrics, and it is missing.
     """
-    names = _checked_metrics(metrics)
+    progress, names = EVALUATION_PROGRESS.check(progress), _checked_metrics(metrics)
     root = Path(sets_dir)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
@@ -229,7 +250,7 @@ def _raster(image: "Image.Image | np.ndarray[Any, Any]") -> Raster:
     return Raster(image if image.ndim == 3 else image[..., None])
 
 
-def _sources(models: Models, save_fused: str | os.PathLike[str] | None, device: str, dtype: str) -> dict[str, _Source]:
+def _sources(models: Models, save_fused: Name | None, device: Device, dtype: Dtype) -> dict[str, _Source]:
     """What makes, or finds, the fused images, by label."""
     if isinstance(models, (str, os.PathLike, FusedImages)):
         models = [models]
@@ -269,12 +290,15 @@ def _evaluate(
     fusions: Mapping[str, _Fusion],
     names: Sequence[str] | None,
     title: str,
-    progress: bool,
+    progress: Progress,
 ) -> Evaluation:
     scores: list[Score] = []
     failures: list[Failure] = []
     stems = sorted(a_folder.files.keys() | b_folder.files.keys())
-    for stem in tqdm(stems, desc=title, unit="pair", disable=not progress):
+    shown = not callable(progress) and progress is not False
+    for index, stem in enumerate(tqdm(stems, desc=title, unit="pair", disable=not shown)):
+        if callable(progress) and index:
+            progress(index, len(stems))
         try:
             pair = _read_pair(stem, a_folder, b_folder)
         except _Fault as fault:
@@ -286,6 +310,8 @@ def _evaluate(
                 scores.append(found)
             else:
                 failures.append(found)
+    if callable(progress) and stems:
+        progress(len(stems), len(stems))
     columns = tuple(metric.name for metric in chosen(names))
     return Evaluation(tuple(fusions), columns, len(stems), tuple(scores), tuple(failures))
 

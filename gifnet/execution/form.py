@@ -6,8 +6,9 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from ..options.values import Tile
 from ..regions import Region
-from .plan import Plan, Tile
+from .plan import Plan
 
 Source: TypeAlias = Callable[[Region], Tensor]  # of both planes' region, (1, 2, h, w), floating point in [0, 1]
 Sink: TypeAlias = Callable[[Region, Tensor], None]  # for the fused plane's, (1, 1, h, w), float32
@@ -30,11 +31,17 @@ def plane_jobs(a: Tensor, b: Tensor, fused: Tensor) -> list[tuple[Source, Sink]]
 
 
 class InferenceForm(Protocol):
-    """A network ready to run: see ``networks.gifnet.inference.TiledGIFNet``."""
+    """A network ready to run over an image of any size, read and written by regions; its result lies in [0, 1].
 
-    def to(self, device: torch.device) -> "InferenceForm": ...
+    ``networks.gifnet.inference`` has one for a network that looks at the whole image, ``execution.local`` one for
+    networks that don't.
+    """
 
-    def make_plan(self, height: int, width: int, budget: int, tile: Tile) -> Plan: ...
+    def to(self, device: torch.device) -> "InferenceForm":
+        """The same on a device."""
+
+    def make_plan(self, height: int, width: int, budget: int, tile: Tile) -> Plan:
+        """How to run an image in ``budget`` bytes; InputError for a ``tile`` that is none, and too small a budget."""
 
     def run(
         self,
@@ -44,4 +51,29 @@ class InferenceForm(Protocol):
         width: int,
         plan: Plan | None,
         progress: Callable[[int, int], None],
-    ) -> None: ...
+    ) -> None:
+        """Fuse one pair; ``plan`` None: in one piece. ``progress`` is told the steps done and their number."""
+
+
+class Swapped:
+    """An inference form that is given the second plane first."""
+
+    def __init__(self, form: InferenceForm) -> None:
+        self._form = form
+
+    def to(self, device: torch.device) -> "Swapped":
+        return Swapped(self._form.to(device))
+
+    def make_plan(self, height: int, width: int, budget: int, tile: Tile) -> Plan:
+        return self._form.make_plan(height, width, budget, tile)
+
+    def run(
+        self,
+        source: Source,
+        sink: Sink,
+        height: int,
+        width: int,
+        plan: Plan | None,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self._form.run(lambda region: source(region).flip(1), sink, height, width, plan, progress)

@@ -1,42 +1,16 @@
-"""How much memory there is, and how people write amounts of it."""
+"""How much memory there is, and how amounts of it are shown."""
 
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 
-from ..errors import InputError
-
-Memory: TypeAlias = int | str | None  # an option: bytes, a text such as "2GB", or what is free
-
-UNITS = {"": 1, "b": 1} | {
-    prefix + suffix: base**power
-    for power, prefix in enumerate("kmgt", 1)
-    for suffix, base in (("b", 1000), ("", 1000), ("ib", 1024))
-}
 CGROUPS = (  # limit and use, of version 2 and of version 1
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
 UNKNOWN = 4_000_000_000  # bytes, where the system does not say
-
-
-def parse_bytes(memory: int | float | str) -> int:
-    """An amount of memory in bytes: a number, or a text such as ``"2GB"``, ``"1.5 GiB"`` or ``"500M"``.
-
-    Raises InputError for anything else, and for nothing.
-    """
-    count = memory if isinstance(memory, (int, float)) and not isinstance(memory, bool) else 0.0
-    if isinstance(memory, str):
-        match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([a-z]*)", memory.strip().lower())
-        if match and match[2] in UNITS:
-            count = float(match[1]) * UNITS[match[2]]
-    if not 1 <= count < 2**63:
-        raise InputError(f"memory: {memory!r}; give bytes, or a text such as '2GB' or '500 MiB'")
-    return int(count)
 
 
 def free_memory(device: torch.device) -> int:
@@ -72,5 +46,10 @@ def _cgroup_memory() -> list[int]:
 
 
 def show_bytes(count: int) -> str:
-    """As people write it: 1.5 GB, 300 MB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
+    """As people write it: 1.5 GB, 300 MB, 1 KB, 12 bytes."""
+    if count >= 999.5e6:
+        return f"{count / 1e9:.1f} GB"
+    for size, unit in ((1e6, "MB"), (1e3, "KB")):
+        if count >= 0.9995 * size:
+            return f"{round(count / size)} {unit}"
+    return f"{count} bytes"

@@ -1,13 +1,8 @@
 """How one image is run in the memory there is: what a network decides before it runs."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-from ..errors import InputError
 from .memory import show_bytes
-
-SMALLEST_TILE = 64
-Tile: TypeAlias = Literal["auto"] | int | None
 
 
 @dataclass(frozen=True)
@@ -22,12 +17,3 @@ class Plan:
         tile = "one piece" if self.tile is None else f"tiles of {self.tile} pixels"
         kept = f"keeping {', '.join(self.keep)}" if self.keep else "keeping nothing, computing all again"
         return f"{tile}, {kept}, about {show_bytes(self.bytes)}"
-
-
-def check_tile(tile: object) -> Tile:
-    """``tile``, if it is ``"auto"``, None or a number of pixels from SMALLEST_TILE. Raises InputError."""
-    if tile is None or tile == "auto":
-        return tile
-    if isinstance(tile, int) and not isinstance(tile, bool) and tile >= SMALLEST_TILE:
-        return tile
-    raise InputError(f"tile: {tile!r}; give 'auto', None (one piece) or {SMALLEST_TILE} or more pixels a side")

@@ -1,19 +1,18 @@
 """Telling how far the work is."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
 
 from tqdm import tqdm
 
-Report: TypeAlias = Callable[[int, int], object]
-Progress: TypeAlias = bool | Report | None
+from ..options.values import Progress, Steps
+
 BAR_DELAY = 2.0  # seconds before a progress bar appears unasked
 
 
 @contextmanager
-def reporter(progress: Progress) -> Iterator[Report]:
+def reporter(progress: Progress) -> Iterator[Steps]:
     """What to call after every step with the number done and the number of all.
 
     A function is called itself. True: a bar on stderr. None: a bar, but only on a terminal and after two seconds.

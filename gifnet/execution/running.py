@@ -7,32 +7,30 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import InputError
+from ..options.declarations import MEMORY, PROGRESS, TILE
+from ..options.values import Memory, Progress, Tile
 from .form import InferenceForm, Sink, Source
-from .memory import Memory, free_memory, parse_bytes
-from .plan import Plan, Tile, check_tile
-from .progress import Progress, reporter
+from .memory import free_memory, show_bytes
+from .plan import Plan
+from .progress import reporter
 
 logger = logging.getLogger("gifnet")
 FREE_SHARE = 0.7  # of the free memory, that is used where nothing else is said
 ATTEMPTS = 4  # on a GPU that runs out of memory, each with half as much
-NEUTRAL = ("tile", "memory", "progress")  # options that don't change the pixels
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How to run: the options ``tile``, ``memory`` and ``progress`` of ``gifnet.fuse``."""
+    """How to run, which doesn't change the pixels: the options ``tile``, ``memory`` and ``progress``."""
 
     tile: Tile = "auto"
-    memory: Memory = None
+    memory: int | None = None  # bytes; None: a share of what is free
     progress: Progress = None
 
-    def check(self) -> None:
-        """Raise InputError for options that are none."""
-        check_tile(self.tile)
-        if self.memory is not None:
-            parse_bytes(self.memory)
-        if not (self.progress is None or isinstance(self.progress, bool) or callable(self.progress)):
-            raise InputError(f"progress: {self.progress!r}; give True, False, None or a function of (done, steps)")
+    @classmethod
+    def checked(cls, tile: Tile, memory: Memory, progress: Progress) -> "Execution":
+        """Of the options as users give them. Raises InputError."""
+        return cls(TILE.check(tile), MEMORY.check(memory), PROGRESS.check(progress))
 
     def run(
         self,
@@ -40,11 +38,12 @@ class Execution:
         device: torch.device,
         size: tuple[int, int],
         pairs: list[tuple[Source, Sink]],
-        taken: int,
+        image_bytes: int,
     ) -> None:
         """Run pairs of a source and a sink, all of one size (height, width).
 
-        ``taken`` bytes of an explicit ``memory`` are the images'. Raises InputError where memory is too little.
+        ``image_bytes``: what the images take, which an explicit ``memory`` includes. Raises InputError where memory is
+        too little.
         """
         with reporter(self.progress) as report:
             for index, (source, sink) in enumerate(pairs):
@@ -52,7 +51,7 @@ class Execution:
                 def step(done: int, steps: int, before: int = index) -> None:
                     report(before * steps + done, len(pairs) * steps)
 
-                self._run_one(form, device, size, source, sink, step, taken)
+                self._run_one(form, device, size, source, sink, step, image_bytes)
 
     def _run_one(
         self,
@@ -62,12 +61,18 @@ class Execution:
         source: Source,
         sink: Sink,
         step: Callable[[int, int], None],
-        taken: int,
+        image_bytes: int,
     ) -> None:
         if self.memory is None:
             budget = int(free_memory(device) * FREE_SHARE)
         else:
-            budget = parse_bytes(self.memory) - taken * (device.type == "cpu")
+            images = image_bytes if device.type == "cpu" else 0  # those in RAM are not in a GPU's memory
+            budget = max(0, self.memory - images)
+            if budget == 0 and self.tile is not None:
+                raise InputError(
+                    f"memory: the images themselves take {show_bytes(images)}, but only {show_bytes(self.memory)} may "
+                    "be used; give more memory"
+                )
         plan = form.make_plan(*size, budget, self.tile)
         for attempt in range(ATTEMPTS):
             logger.debug("%d×%d pixels on %s: %s", size[1], size[0], device, plan)
@@ -85,7 +90,7 @@ class Execution:
         raise AssertionError("unreachable")
 
     def _lesser(self, form: InferenceForm, size: tuple[int, int], plan: Plan) -> Plan | None:
-        """A plan that takes half as much, if there is one; of one piece, which can't, one in tiles."""
+        """A plan that takes half as much memory, in tiles even if this one is in one piece; None: there is none."""
         try:
             return form.make_plan(*size, plan.bytes // 2, "auto" if self.tile is None else self.tile)
         except InputError:

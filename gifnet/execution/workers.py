@@ -29,7 +29,10 @@ class Scratch(threading.local):
         self._buffers: dict[str, Tensor] = {}
 
     def empty(self, name: str, rows: int, columns: int, like: Tensor) -> Tensor:
-        """(rows, columns), with whatever was last in it; ``columns`` and what is ``like`` are a name's for good."""
+        """A buffer (rows, columns) with whatever was last in it.
+
+        The same name must always come with the same ``columns`` and with tensors of the same dtype and device.
+        """
         buffer = self._buffers.get(name)
         if buffer is None or len(buffer) < rows:
             buffer = self._buffers[name] = like.new_empty(rows, columns)

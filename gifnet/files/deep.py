@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError
+from ..extras import require
 from .codestreams import avif_bits, jpeg2000_header
 from .limits import SLACK, WHOLE_FILE, check_whole
 from .samples import at_full_scale
@@ -19,15 +20,9 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def check_installed(name: str) -> None:
-    """Raises InputError if the extra is missing."""
-    try:
-        import imagecodecs  # noqa: F401
-        import tifffile  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"{name}: more than 8 bits a channel in colour or with alpha need tifffile and imagecodecs: "
-            "pip install 'gifnet[files]'"
-        ) from error
+    """Raises MissingExtraError unless both packages are there."""
+    for module in ("tifffile", "imagecodecs"):
+        require(module, extra="files", purpose=f"{name}: colour or alpha of more than 8 bits a channel")
 
 
 def check_page(page: int | None, pages: int, name: str) -> None:

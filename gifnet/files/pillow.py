@@ -96,7 +96,10 @@ def decoding(name: str) -> Iterator[None]:
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: {error}; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS") from error
+        raise InputError(
+            f"{name}: {error}; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS (on the command line, give "
+            "--max-pixels)"
+        ) from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: can't be read as an image ({reason})") from error

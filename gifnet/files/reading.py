@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
+from ..options.values import check_page
 from . import deep, tiff
 from .formats import formats_to_open
 from .identity import refuse_unreadable
@@ -46,8 +47,7 @@ def read_file(source: "str | os.PathLike[str] | bytes", name: str, page: int | N
         InputError: it is no image, damaged, too large, or holds several and ``page`` is None or is none of them; or
             its depth needs the extra ``[files]``.
     """
-    if page is not None and (isinstance(page, bool) or not isinstance(page, int) or page < 0):
-        raise InputError(f"page: {page!r}; give the number of an image in the file, 0 for the first")
+    page = check_page(page)
     with decoding(name), _opened(source, name) as file:
         return _read(file, name, page)
 

@@ -45,16 +45,3 @@ def merge(luma: Tensor, chroma: Tensor | None) -> Tensor:
 def shows(pixels: Tensor) -> bool:
     """Whether any of the pixels (B, 3, H, W) is not grey."""
     return bool((pixels != pixels[:, :1]).any())
-
-
-def mix(first: Tensor | None, second: Tensor | None) -> Tensor | None:
-    """The chroma (B, 2, H, W) of a fused image: of the one input that has any, or the mean weighted by saturation.
-
-    ``(C1·|C1| + C2·|C2|) / (|C1| + |C2|)`` per pixel, |C| the length of (Cb, Cr) about neutral grey. A grey pixel has
-    no say in the colour, and the order of the inputs does not matter.
-    """
-    if first is None or second is None:
-        return second if first is None else first
-    weights = [chroma.square().sum(dim=1, keepdim=True).sqrt() for chroma in (first, second)]
-    total = (weights[0] + weights[1]).clamp(min=1e-6)  # 0/0, two grey pixels, becomes 0
-    return (first * weights[0] + second * weights[1]) / total

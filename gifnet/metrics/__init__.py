@@ -8,6 +8,7 @@ PSNR, SSIM, MS-SSIM, VIF, ERGAS, SAM and QNR need torchmetrics: ``pip install 'g
 """
 
 from .edges import edge_preservation, fusion_artifacts
+from .exposure import mef_ssim
 from .gradient import average_gradient, edge_intensity, spatial_frequency
 from .registry import METRICS, Metric, evaluate
 from .spectral import ergas, qnr, sam
@@ -31,6 +32,7 @@ __all__ = [
     "ergas",
     "evaluate",
     "fusion_artifacts",
+    "mef_ssim",
     "ms_ssim",
     "mutual_information",
     "psnr",

@@ -1,12 +1,12 @@
 """What the metrics take: luminance planes, checked and brought to the 0..255 scale; and the library some come from."""
 
-from importlib import import_module
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..extras import require
 
 PEAK = 255.0  # the scale on which the field's figures are computed
 ROUNDING = 1e-4  # how far outside [0, 1] a plane may stray
@@ -18,7 +18,7 @@ def checked(*planes: Tensor, smallest: int = 1) -> list[Tensor]:
     Raises InputError for another rank or number of channels, for sizes or devices that differ, integers, values
     outside [0, 1] or not finite, and sides shorter than ``smallest``.
     """
-    names = ("fused", "a", "b")
+    names = ["fused", "a", "b", *(f"source {number}" for number in range(3, len(planes)))]
     shape, device = planes[0].shape, planes[0].device
     for name, plane in zip(names, planes, strict=False):
         if plane.ndim != 4 or plane.shape[1] != 1 or plane.numel() == 0:
@@ -30,7 +30,7 @@ def checked(*planes: Tensor, smallest: int = 1) -> list[Tensor]:
             )
         if not plane.is_floating_point():
             raise InputError(f"{name} is {plane.dtype}; give floating point in [0, 1] (divide uint8 by 255)")
-        low, high = (float(limit) for limit in plane.aminmax())
+        low, high = (float(limit) for limit in plane.detach().aminmax())
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN fails too
             raise InputError(f"{name} has values from {low:g} to {high:g}; they must lie in [0, 1]")
     check_size(shape[-2], shape[-1], smallest)
@@ -49,8 +49,5 @@ def check_size(height: int, width: int, smallest: int) -> None:
 
 
 def image_functions() -> ModuleType:
-    """``torchmetrics.functional.image``; an ImportError that says what to install where it is missing."""
-    try:
-        return import_module("torchmetrics.functional.image")
-    except ImportError as error:
-        raise ImportError("this metric needs torchmetrics: pip install 'gifnet[metrics]'") from error
+    """``torchmetrics.functional.image``; raises MissingExtraError."""
+    return require("torchmetrics.functional.image", extra="metrics", purpose="this metric")

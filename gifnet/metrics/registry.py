@@ -8,7 +8,7 @@ from types import MappingProxyType
 from torch import Tensor
 
 from ..errors import InputError
-from . import edges, gradient, spectral, statistics, structure
+from . import edges, exposure, gradient, spectral, statistics, structure
 
 PAIR = ("fused", "a", "b")
 
@@ -189,6 +189,18 @@ _TABLE = (
         smallest=2,
     ),
     Metric(
+        "MEF-SSIM",
+        exposure.mef_ssim,
+        PAIR,
+        (0, 1),
+        True,
+        "Π over scales of (mean over windows of (2σ_xF + C) / (σ_x² + σ_F² + C))^β, x the desired window of A and B",
+        "Ma, Zeng and Wang, 2015",
+        "for exposures; all 8×8 windows; power tan(πR / 2) at most 10; C = (0.03·255)²; three scales of 2×2 means, "
+        "MS-SSIM's first three weights divided by their sum; a negative score of a scale counts as 0",
+        smallest=exposure.SMALLEST,
+    ),
+    Metric(
         "ERGAS",
         spectral.ergas,
         ("fused", "reference"),
@@ -257,7 +269,7 @@ def evaluate(fused: Tensor, a: Tensor, b: Tensor, names: Iterable[str] | None = 
 
     Raises:
         InputError: see ``gifnet.metrics``; an unknown name; images too small for a metric that was named.
-        ImportError: a metric of torchmetrics without torchmetrics.
+        MissingExtraError: a metric of torchmetrics without torchmetrics (extra "metrics").
     """
     metrics = chosen(names)
     if names is None and fused.ndim == 4:

@@ -1,25 +1,56 @@
-"""The networks by name: all that the rest of the package knows of them."""
+"""The registry of networks: all that the rest of the package knows of them.
+
+A network is a folder that ends in a call of ``register``, and a line in ``networks/__init__.py`` that imports it. One
+of another package is registered in the same way, by ``gifnet.networks.register``, before its weights are loaded.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
+from torch import Tensor, nn
 
-from ..execution.form import InferenceForm
-from .gifnet import GIFNet, GIFNetConfig
-from .gifnet import inference as gifnet_inference
+from ..execution.form import InferenceForm, Swapped
+
+Role = Literal["infrared", "visible"]
+
+
+@dataclass(frozen=True)
+class Converter:
+    """How a checkpoint that the network's authors released becomes a network.
+
+    ``recognises``: whether a state dict, by its names, is meant to be theirs. ``convert``: the network in its plain
+    form, in float32, of such a state dict and the file's name for messages; CheckpointError where it is not quite
+    theirs.
+    """
+
+    expected: str  # for messages: what the file is and what it holds
+    recognises: Callable[[Mapping[str, Tensor]], bool]
+    convert: Callable[[Mapping[str, Tensor], str], nn.Module]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network: its parts, none of which knows the others."""
+    """A network and what belongs to it.
 
-    name: str  # in weights files
-    config: type[GIFNetConfig]  # what the network is made of, saved beside its weights
-    network: type[GIFNet]  # the plain form, for reading and training, made from a configuration
+    ``config`` is a dataclass with a default for each field, of numbers, texts and None; it raises ValueError for values
+    that make no network. Its class attribute ``ADDED``, if it has one, names the fields that older files lack.
+    ``network(config)`` is the plain form, for reading and training: ``network(a, b)`` fuses two planes (B, 1, H, W) in
+    [0, 1]. It keeps ``config`` as an attribute.
+    """
+
+    name: str  # in weights files, and for ``gifnet train --network``
+    config: type[Any]
+    network: type[nn.Module]
     inference_form: Callable[[Any, torch.dtype], InferenceForm]  # of a plain network, in the precision to compute in
     enhancing_form: Callable[[Any, torch.dtype], InferenceForm | None] = lambda network, dtype: None  # None: the same
+    first: Role = (
+        "infrared"  # what it takes as ``a`` of an infrared-visible pair; users give the infrared first, always
+    )
+    converter: Converter | None = None
+    objective: str | None = None  # what it learns by: "module:class" of a ``training.objective.Objective``
+    weights: str | None = None  # the file that its name loads: in the folder of bundled weights, or of any path
 
 
 class SelfContained(Protocol):
@@ -28,28 +59,53 @@ class SelfContained(Protocol):
     def inference_form(self, dtype: torch.dtype) -> InferenceForm: ...
 
 
-ARCHITECTURES: Mapping[str, Architecture] = {
-    "gifnet": Architecture(
-        "gifnet", GIFNetConfig, GIFNet, gifnet_inference.inference_form, gifnet_inference.enhancing_form
-    ),
-}
+_architectures: dict[str, Architecture] = {}
+
+
+def register(architecture: Architecture) -> Architecture:
+    """Make a network known, and give it back. ValueError where its name or its class is taken."""
+    for known in _architectures.values():
+        if architecture.name == known.name or architecture.network is known.network:
+            raise ValueError(f"{architecture.name!r} ({architecture.network.__name__}) is registered already")
+    _architectures[architecture.name] = architecture
+    return architecture
+
+
+def unregister(name: str) -> None:
+    """Forget a network; KeyError where there is none of this name."""
+    del _architectures[name]
+
+
+def registered() -> Mapping[str, Architecture]:
+    """The networks by name, in the order they were registered in."""
+    return dict(_architectures)
 
 
 def architecture_of(network: object) -> Architecture | None:
     """The architecture whose plain network this is, if there is one."""
-    return next((known for known in ARCHITECTURES.values() if type(network) is known.network), None)
+    return next((known for known in _architectures.values() if isinstance(network, known.network)), None)
 
 
-def inference_form(network: Any, dtype: torch.dtype) -> InferenceForm:
-    """The form in which a network (registered or ``SelfContained``) runs, computing in ``dtype``."""
-    for known in ARCHITECTURES.values():
-        if isinstance(network, known.network):
-            return known.inference_form(network, dtype)
-    form: InferenceForm = network.inference_form(dtype)
+def inference_form(network: nn.Module | SelfContained, dtype: torch.dtype) -> InferenceForm:
+    """The form in which a network runs, computing in ``dtype``; it takes the infrared image of a pair first.
+
+    Raises TypeError for what is neither registered nor ``SelfContained``.
+    """
+    known = architecture_of(network)
+    if known is not None:
+        return _infrared_first(known, known.inference_form(network, dtype))
+    if not hasattr(network, "inference_form"):
+        raise TypeError(f"{type(network).__name__} is no registered network: gifnet.networks.register makes it one")
+    form: InferenceForm = network.inference_form(dtype)  # type: ignore[operator]
     return form
 
 
-def enhancing_form(network: Any, dtype: torch.dtype) -> InferenceForm | None:
+def enhancing_form(network: nn.Module | SelfContained, dtype: torch.dtype) -> InferenceForm | None:
     """The form in which a network enhances one image; None: that in which it fuses."""
     known = architecture_of(network)
-    return known.enhancing_form(network, dtype) if known else None
+    form = known.enhancing_form(network, dtype) if known else None
+    return _infrared_first(known, form) if known and form else form
+
+
+def _infrared_first(known: Architecture, form: InferenceForm) -> InferenceForm:
+    return form if known.first == "infrared" else Swapped(form)

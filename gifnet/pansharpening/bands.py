@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..extras import require
 from .grids import Array, Window, windows
 
 FILL_DEVIATION = 2.0  # pixels, of the Gaussian by which nodata pixels are filled from valid ones
@@ -21,13 +22,10 @@ FILL_MEAN = 1e-3  # weight of the mean beside them
 
 
 def rasterio_module() -> ModuleType:
-    try:
-        import rasterio
-        import rasterio.errors
-        import rasterio.windows
-    except ImportError as error:
-        raise ImportError("georeferenced rasters need rasterio: pip install 'gifnet[geo]'") from error
-    return rasterio  # type: ignore[no-any-return]
+    """rasterio, with its modules of errors and windows. Raises MissingExtraError."""
+    for module in ("rasterio.errors", "rasterio.windows"):
+        require(module, extra="geo", purpose="reading or writing georeferenced rasters")
+    return require("rasterio", extra="geo", purpose="reading or writing georeferenced rasters")
 
 
 def raster_window(window: Window) -> Any:

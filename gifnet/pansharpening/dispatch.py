@@ -7,9 +7,8 @@ import torch
 
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
-from ..execution.memory import Memory
-from ..execution.plan import Tile
-from ..execution.progress import Progress
+from ..execution.running import Execution
+from ..options.values import Device, Dtype, Memory, Progress, Tile
 from .arrays import pansharpen_arrays, pansharpen_tensors
 from .model import Model, fuse_with
 from .rasters import pansharpen_array
@@ -23,8 +22,8 @@ def pansharpen(
     memory: Memory = None,
     progress: Progress = None,
     model: Model = BUNDLED,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "float32",
+    device: Device = "auto",
+    dtype: Dtype = "float32",
 ) -> Any:
     """Give every band of a multispectral image the detail of the panchromatic one. See ``pansharpening.method``.
 
@@ -36,12 +35,21 @@ def pansharpen(
             whole. Pixels are areas: both images' outer edges coincide, not the centres of their corner pixels.
             ``ms`` and ``pan`` may both be paths of rasters instead (extra ``[geo]``), placed by their georeferences,
             nodata respected as in ``gifnet.pansharpening.rasters.pansharpen_files``.
-        tile: as for ``gifnet.fuse``.
-        memory: likewise, for the network's work.
-        progress: likewise; told anew for every band.
-        model: as for ``gifnet.fuse``, or a ``Fuser``, which brings its own device and precision.
-        device: as for ``gifnet.fuse``.
-        dtype: the precision to compute in; float32, since at the low contrast used here shorter ones lose detail.
+        tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
+            image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
+        memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
+            70 % of what is free. With less, stage results are computed again instead of kept, which takes up to twice
+            as long. The plan is logged (level DEBUG, "gifnet").
+        progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
+            with an exception; False: neither; None: a bar on a terminal, after two seconds. It begins anew with every
+            band.
+        model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"float32"``, ``"float16"`` or ``"bfloat16"``. At the low contrast of this
+            work, the shorter ones lose detail.
 
     Returns:
         The sharpened bands on ``pan``'s grid, in ``ms``'s kind and dtype, (H', W', C), or as ``ms`` is shaped; integers
@@ -49,9 +57,9 @@ def pansharpen(
 
     Raises:
         InputError: what is no multispectral or panchromatic image; sizes that don't belong together; NaN.
-        ImportError: paths, without rasterio.
+        MissingExtraError: paths, without rasterio (extra "geo").
     """
-    fuse = fuse_with(model, device, dtype, tile, memory, progress)
+    fuse = fuse_with(model, device, dtype, Execution.checked(tile, memory, progress))
     paths = [isinstance(image, (str, os.PathLike)) for image in (ms, pan)]
     if all(paths):
         return pansharpen_array(ms, pan, fuse)

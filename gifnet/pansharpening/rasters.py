@@ -12,10 +12,10 @@ import numpy as np
 
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
-from ..execution.memory import Memory
-from ..execution.plan import Tile
-from ..execution.progress import Progress
+from ..execution.running import Execution
 from ..files.atomic import atomic_path
+from ..options.declarations import NODATA
+from ..options.values import Device, Dtype, Memory, Progress, Tile
 from .bands import raster_window, rasterio_module
 from .grids import Array
 from .method import Fuse
@@ -35,8 +35,8 @@ def pansharpen_files(
     memory: Memory = None,
     progress: Progress = None,
     model: Model = BUNDLED,
-    device: str = "auto",
-    dtype: str = "float32",
+    device: Device = "auto",
+    dtype: Dtype = "float32",
 ) -> None:
     """Pan-sharpen rasters into a tiled GeoTIFF, in memory that does not grow with them. See ``gifnet.pansharpen``.
 
@@ -50,24 +50,34 @@ def pansharpen_files(
         nodata: the value of pixels that have none in ``out``. None: the multispectral nodata value, else PAN's if the
             dtype can hold it, else NaN in floating point. A pixel is nodata where PAN is, or where the multispectral
             pixel that it lies in is, or where there is none. No valid pixel gets this value.
-        tile: as for ``gifnet.pansharpen``.
-        memory: likewise.
-        progress: likewise.
-        model: likewise.
-        device: likewise.
-        dtype: likewise.
+        tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
+            image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
+        memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
+            70 % of what is free. With less, stage results are computed again instead of kept, which takes up to twice
+            as long. The plan is logged (level DEBUG, "gifnet").
+        progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
+            with an exception; False: neither; None: a bar on a terminal, after two seconds. It begins anew with every
+            band.
+        model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
+        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
+            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
+        dtype: the precision to compute in: ``"float32"``, ``"float16"`` or ``"bfloat16"``. At the low contrast of this
+            work, the shorter ones lose detail.
 
     Raises:
         InputError: files that are no rasters, or don't belong together; nodata pixels but no value for them.
-        ImportError: rasterio is missing.
+        MissingExtraError: rasterio is missing (extra "geo").
     """
+    execution, nodata = Execution.checked(tile, memory, progress), NODATA.check(nodata)
     rasterio, out = rasterio_module(), Path(out)
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{out}: the result is a GeoTIFF; its suffix must be .tif")
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist")
     with _opened(ms, pan, nodata) as scene:
-        fuse = fuse_with(model, device, dtype, tile, memory, progress)
+        fuse = fuse_with(model, device, dtype, execution)
         with tempfile.TemporaryFile(dir=out.parent) as file, atomic_path(out) as temporary:
 
             def scratch(shape: tuple[int, int]) -> Array:

@@ -5,79 +5,71 @@ Each works on ``Picture``s and gives notes, one line each, of what it chose. The
 """
 
 import logging
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
-from ..errors import InputError
 from ..images.picture import Picture, ReadablePicture
-from .alignment import MOTIONS, Motion, align_pictures
-from .resize import Resize, resized
-from .stretch import Stretch, stretch_percentiles, stretched
+from ..options.declarations import ALIGN, PAGE, RESIZE, STRETCH
+from ..options.values import Align, Motion, Percentiles, Resize, Stretch
+from .alignment import align_pictures
+from .resize import resized
+from .stretch import stretched
 
 logger = logging.getLogger("gifnet")
-Align: TypeAlias = bool | Motion
-OPTIONS = ("resize", "stretch", "align")
 
 
-def prepare(
-    a: ReadablePicture,
-    b: ReadablePicture,
-    resize: Resize = None,
-    stretch: Stretch = False,
-    align: Align = False,
-) -> tuple[ReadablePicture, ReadablePicture]:
-    """The pair after ``stretch``, ``resize`` and ``align``, in this order; both with notes of what was done.
+@dataclass(frozen=True)
+class Preparation:
+    """How inputs are read and what is done to them first: ``page``, ``resize``, ``stretch`` and ``align``."""
 
-    Raises InputError for an option that is none, and as each of them does.
-    """
-    percentiles, motion = stretch_percentiles(stretch), align_motion(align)
-    if resize not in (None, "a", "b"):
-        raise InputError(f"resize: {resize!r}; give 'a' or 'b', the image whose size both are to have")
-    if percentiles is None and resize is None and motion is None:
-        return a, b
-    first, notes = stretched(a.load(), percentiles)
-    second, more = stretched(b.load(), percentiles)
-    notes += more
-    if resize is not None:
-        first, second, more = resized(first, second, resize)
+    page: int | None = None
+    resize: Resize = None
+    stretch: Percentiles | None = None
+    align: Motion | None = None
+
+    @classmethod
+    def checked(
+        cls, page: int | None = None, resize: Resize = None, stretch: Stretch = False, align: Align = False
+    ) -> "Preparation":
+        """Of the options as users give them. Raises InputError."""
+        return cls(PAGE.check(page), RESIZE.check(resize), STRETCH.check(stretch), ALIGN.check(align))
+
+    def describe(self) -> dict[str, Any]:
+        """What changes the pictures, for records in JSON; options that are off are left out."""
+        chosen = {"resize": self.resize, "stretch": self.stretch and list(self.stretch), "align": self.align}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    def pair(self, a: ReadablePicture, b: ReadablePicture) -> tuple[ReadablePicture, ReadablePicture]:
+        """The pair after ``stretch``, ``resize`` and ``align``, in this order; both with notes of what was done.
+
+        Raises InputError as each of them does.
+        """
+        if not self.describe():
+            return a, b
+        first, notes = stretched(a.load(), self.stretch)
+        second, more = stretched(b.load(), self.stretch)
         notes += more
-    if motion is not None:
-        first, second, more = aligned(first, second, motion)
-        notes += more
-    _log(notes)
-    return first.noted(notes), second.noted(notes)
+        if self.resize is not None:
+            first, second, more = resized(first, second, self.resize)
+            notes += more
+        if self.align is not None:
+            first, second, more = aligned(first, second, self.align)
+            notes += more
+        _log(notes)
+        return first.noted(notes), second.noted(notes)
 
-
-def prepare_one(x: ReadablePicture, stretch: Stretch = False) -> ReadablePicture:
-    """The picture after ``stretch``, with a note of it. Raises InputError for an option that is none."""
-    percentiles = stretch_percentiles(stretch)
-    if percentiles is None:
-        return x
-    picture, notes = stretched(x.load(), percentiles)
-    _log(notes)
-    return picture.noted(notes)
+    def one(self, x: ReadablePicture) -> ReadablePicture:
+        """The picture after ``stretch``, with a note of it."""
+        if self.stretch is None:
+            return x
+        picture, notes = stretched(x.load(), self.stretch)
+        _log(notes)
+        return picture.noted(notes)
 
 
 def _log(notes: list[str]) -> None:
     for note in notes:
         logger.info("%s", note)
-
-
-def describe(resize: Resize = None, stretch: Stretch = False, align: Align = False) -> dict[str, Any]:
-    """The options in one form each, for records in JSON; those that are off are left out."""
-    percentiles, motion = stretch_percentiles(stretch), align_motion(align)
-    chosen = {"resize": resize, "stretch": percentiles and list(percentiles), "align": motion}
-    return {name: value for name, value in chosen.items() if value is not None}
-
-
-def align_motion(align: Align) -> Motion | None:
-    """What the option ``align`` says: a motion, or None for off. Raises InputError."""
-    if align is False or align is None:
-        return None
-    if align is True:
-        return "affine"
-    if align not in MOTIONS:
-        raise InputError(f"align: {align!r}; give True or a motion: {', '.join(map(repr, MOTIONS))}")
-    return align
 
 
 def aligned(a: Picture, b: Picture, motion: Motion) -> tuple[Picture, Picture, list[str]]:

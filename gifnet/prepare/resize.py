@@ -1,6 +1,6 @@
 """Resizing one picture of a pair to the other."""
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -8,7 +8,6 @@ from torch.nn.functional import interpolate
 from ..errors import InputError
 from ..images.picture import Picture
 
-Resize: TypeAlias = Literal["a", "b"] | None
 ASPECT_TOLERANCE = 0.02  # of width / height, between images said to show the same
 
 

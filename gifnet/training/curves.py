@@ -1,13 +1,16 @@
 """A run's curves: rows of numbers as CSV, and drawn."""
 
 import csv
+import io
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from ..errors import CheckpointError
+from ..extras import require
 from ..files.atomic import atomic_path
 
 Row = dict[str, float]  # by column; the first column is "iteration"
@@ -22,11 +25,25 @@ def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def read_rows(path: Path, before: int) -> list[Row]:
-    """The rows of iterations before this one, exactly as they were written; none where there is no file."""
+    """The rows of iterations before this one, exactly as they were written; none where there is no file.
+
+    Raises CheckpointError, naming the file, where it is damaged.
+    """
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        text = path.read_bytes().decode("utf-8")
+        if not text.endswith("\n"):
+            raise ValueError("it ends within a row")
+        names, *cells = csv.reader(io.StringIO(text, newline=""), strict=True)
+        read = [[float(value) for value in row] for row in cells]
+        if names[:1] != ["iteration"] or any(len(row) != len(names) for row in read):
+            raise ValueError("not a table whose first column is iteration")
+        if any(later[0] <= row[0] for row, later in pairwise(read)) or any(row[0] != int(row[0]) for row in read):
+            raise ValueError("its iterations don't rise")
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); move it away to go on without the rows it holds") from error
+    rows = [dict(zip(names, row, strict=True)) for row in read]
     return [{**row, "iteration": int(row["iteration"])} for row in rows if row["iteration"] < before]
 
 
@@ -36,7 +53,8 @@ def draw(path: Path, losses: Sequence[Row], validations: Sequence[Row] = ()) -> 
     Columns of ``losses`` after the first two, which are iteration and rate, are drawn.
     """
     rows = 2 if validations else 1
-    figure = Figure(figsize=(9, 4.5 * rows), layout="constrained")
+    figure_class = require("matplotlib.figure", extra="train", purpose="drawing curves").Figure
+    figure = figure_class(figsize=(9, 4.5 * rows), layout="constrained")
     panel, *others = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     for index, name in enumerate(list(losses[0])[2:] if losses else []):
         finite = [row for row in losses if math.isfinite(row[name])]  # a task that an iteration had none of has no loss

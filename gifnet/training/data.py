@@ -1,7 +1,7 @@
 """Training batches: random luminance crops of aligned infrared-visible pairs and of photographs.
 
-All images are held in memory as bytes. The batch of iteration ``i`` is a function of the seed and ``i`` alone,
-so a resumed run sees what an unbroken one would have seen.
+All images are held in memory, in 8 bits a pixel, or in 16 where their files are deeper. The batch of iteration ``i`` is
+a function of the seed and ``i`` alone, so a resumed run sees what an unbroken one would have seen.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files.listing import images_in, stem_of
+from ..images import colour
+from ..images.reading import read
 
 
 @dataclass(frozen=True)
@@ -69,26 +71,45 @@ def paired(first: Path, second: Path) -> list[list[Path]]:
 
 
 class Pyramid(NamedTuple):
-    """One image's planes at full and half size, (planes, H, W) uint8; a pair's two planes stay aligned."""
+    """One image's planes at full and half size, (planes, H, W) uint8 or uint16; a pair's two planes stay aligned."""
 
     full: np.ndarray
     half: np.ndarray
 
+    @property
+    def white(self) -> int:
+        """The largest value, which stands for 1."""
+        return int(np.iinfo(self.full.dtype).max)
+
 
 def load_luminance(paths: list[Path]) -> Pyramid:
-    planes, halves = [], []
-    for path in paths:
-        with Image.open(path) as image:
-            grey = image.convert("L")
-        planes.append(np.asarray(grey))
-        halves.append(
-            np.asarray(grey.resize((max(1, grey.width // 2), max(1, grey.height // 2)), Image.Resampling.LANCZOS))
-        )
+    """The luminance of aligned images, upright, as the fusion sees it; 16 bits where one of the files is deeper than 8.
+
+    Raises InputError, naming the file, for what is no image, and for sizes that differ.
+    """
+    pictures = [read(path, str(path)).load() for path in paths]
+    deep = any(picture.dtype != torch.uint8 for picture in pictures)
+    planes = [_levels(colour.split(picture.pixels)[0][0, 0].numpy(), deep) for picture in pictures]
     if len({plane.shape for plane in planes}) > 1:
         raise InputError(
             f"{paths[0]} and {paths[1]} differ in size: {planes[0].shape[::-1]} and {planes[1].shape[::-1]}"
         )
-    return Pyramid(np.stack(planes), np.stack(halves))
+    return Pyramid(np.stack(planes), np.stack([_half(plane) for plane in planes]))
+
+
+def _levels(plane: np.ndarray, deep: bool) -> np.ndarray:
+    """A plane of [0, 1] in the levels of 16 bits, if it is ``deep``, or of 8."""
+    kind = np.uint16 if deep else np.uint8
+    return np.asarray(np.rint(plane * np.iinfo(kind).max), dtype=kind)
+
+
+def _half(plane: np.ndarray) -> np.ndarray:
+    height, width = plane.shape
+    size = (max(1, width // 2), max(1, height // 2))
+    if plane.dtype == np.uint8:
+        return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS))
+    resized = Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(resized).round().clip(0, np.iinfo(plane.dtype).max).astype(plane.dtype)
 
 
 class TrainingData:
@@ -122,7 +143,7 @@ class TrainingData:
         crop = np.rot90(crop, int(rng.integers(4)), axes=(1, 2))
         if rng.random() < 0.5:
             crop = crop[:, :, ::-1]
-        return crop.astype(np.float32) / 255
+        return crop.astype(np.float32) / image.white
 
     def vary(self, plane: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Another tone curve, or the negative: what a plane means differs from modality to modality."""

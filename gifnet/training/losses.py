@@ -1,4 +1,4 @@
-"""The losses of both steps (Cheng et al., CVPR 2025)."""
+"""Losses: those of the paper (Cheng et al., CVPR 2025), and gifnet's own of other tasks."""
 
 import functools
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from typing import Concatenate, ParamSpec
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from ..errors import InputError
+from ..extras import require
 from ..metrics.exposure import exposure_similarity
 
 TONE_BLOCK = 16  # pixels
@@ -76,16 +76,19 @@ def public_loss(reconstructed: Tensor, visible: Tensor) -> Tensor:
 
 def dissimilarity(x: Tensor, y: Tensor) -> Tensor:
     """1 - SSIM, averaged over the batch; both (B, 1, H, W) in [0, 1]."""
-    ssim = structural_similarity_index_measure(x, y, data_range=1.0)
-    assert isinstance(ssim, Tensor)
-    return 1 - ssim
+    return 1 - _ssim(x, y, "elementwise_mean")
 
 
 def _dissimilarities(x: Tensor, y: Tensor) -> Tensor:
     """1 - SSIM of each image of a batch, (B,)."""
-    ssim = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none")
+    return 1 - _ssim(x, y, "none")
+
+
+def _ssim(x: Tensor, y: Tensor, reduction: str) -> Tensor:
+    library = require("torchmetrics.functional.image", extra="train", purpose="training")
+    ssim = library.structural_similarity_index_measure(x, y, data_range=1.0, reduction=reduction)
     assert isinstance(ssim, Tensor)
-    return 1 - ssim
+    return ssim
 
 
 def detail_kernel(like: Tensor) -> Tensor:

@@ -5,58 +5,29 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import InputError
-from ..networks.gifnet.config import BRANCHES, HEADS
 from .data import DataConfig
-from .defocus import DefocusConfig
-from .degradation import DegradationConfig
-from .lens import LensConfig
-from .losses import LossConfig
-from .tasks import TaskConfig
 
-DECODER_LAYERS = 4  # convolutions of G-Dec after its two 1x1 ones
+AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One run's recipe; saved with its checkpoints and written into the weights' metadata."""
+    """One run's recipe; saved with its checkpoints and written into the weights' metadata.
 
-    iterations: int = 5000  # one MM and one DP step each
-    rate: float = 1e-3  # Adam's learning rate at its peak
+    A network's objective adds its own settings in a subclass; all have defaults.
+    """
+
+    iterations: int = 5000
+    rate: float = 1e-3  # the learning rate at its peak
     final_rate: float = 0.05  # share of it that the cosine ends at
     warmup: int = 100  # iterations
     ema: float = 0.999  # decay of the averaged weights
     clip: float = 1.0  # largest gradient norm
-    mixed_share: float = 0.0  # of the MM step's pairs that are near- and far-focused ones, so that MM can do those too
-    main: str = "keep"  # branch at inference: "mm", "dp", or "keep", the network's own (a new one's is "dp")
-    enhance_main: str = "keep"  # branch where one image is enhanced: "mm", "dp", or "keep"
-    head: str = "keep"  # of G-Dec: "plane", "blend", or "keep", the network's own; another one starts anew
-    steps: str = "paper"  # "paper": its MM and DP steps; "tasks": all tasks in one batch, and enhancing (``tasks``)
-    # "fusion": encoder, main branch and G-Dec by ``fusion_step``, in place of the MM and the DP step; "decoder": G-Dec.
-    train_only: str = "all"
-    fresh_decoder_layers: int = 0  # so many of G-Dec's last convolutions start anew; there are four
     seed: int = 0
-    tasks: TaskConfig = field(default_factory=TaskConfig)
-    lens: LensConfig = field(default_factory=LensConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    defocus: DefocusConfig = field(default_factory=DefocusConfig)
-    degradation: DegradationConfig = field(default_factory=DegradationConfig)
-    losses: LossConfig = field(default_factory=LossConfig)
-
-    def __post_init__(self) -> None:
-        for name, choices in (
-            ("main", ("keep", *BRANCHES)),
-            ("enhance_main", ("keep", *BRANCHES)),
-            ("head", ("keep", *HEADS)),
-            ("steps", ("paper", "tasks")),
-            ("train_only", ("all", "fusion", "decoder")),
-        ):
-            if getattr(self, name) not in choices:
-                raise InputError(f"recipe: {name} is {getattr(self, name)!r}; give one of {', '.join(choices)}")
-        if self.fresh_decoder_layers > DECODER_LAYERS:
-            raise InputError(f"recipe: fresh_decoder_layers must be 0 to {DECODER_LAYERS}")
 
     def rate_at(self, iteration: int) -> float:
         """The learning rate: a linear rise over the warm-up, then half a cosine."""
@@ -66,18 +37,20 @@ class Recipe:
         return self.rate * (self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def read_recipe(path: Path | None, settings: Iterable[str] = ()) -> Recipe:
+def read_recipe(kind: type[AnyRecipe], path: Path | None, settings: Iterable[str] = ()) -> AnyRecipe:
     """The recipe in a JSON file (None: the default one), changed by settings such as ``data.crop=96`` or ``main=mm``.
 
-    A recipe's JSON has the fields of ``Recipe``, nested; fields left out keep their defaults. Raises InputError for a
+    A recipe's JSON has the fields of its ``kind``, nested; fields left out keep their defaults. Raises InputError for a
     file or setting that is no such thing, naming the fields there are.
     """
     values: dict[str, Any] = {}
     if path is not None:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: not a recipe in JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise InputError(f"{path}: not a recipe: it must be an object of settings, not {values!r}")
     for setting in settings:
         name, equals, text = setting.partition("=")
         try:
@@ -95,12 +68,12 @@ def read_recipe(path: Path | None, settings: Iterable[str] = ()) -> Recipe:
             if not isinstance(target, dict):
                 raise InputError(f"{setting!r}: {group} has no settings of its own")
         target[last] = value
-    return build_recipe(values)
+    return build_recipe(kind, values)
 
 
-def build_recipe(values: Any) -> Recipe:
+def build_recipe(kind: type[AnyRecipe], values: Any) -> AnyRecipe:
     """The recipe of these values, nested as in its JSON. Raises InputError, as ``read_recipe`` does."""
-    recipe: Recipe = _build(Recipe(), values, "")
+    recipe: AnyRecipe = _build(kind(), values, "")
     return recipe
 
 

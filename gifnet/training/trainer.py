@@ -1,199 +1,135 @@
-"""The training loop: steps, schedule, averaged weights, checkpoints and curves."""
+"""The training loop: schedule, averaged weights, saving, resuming, curves and validation. It knows no network."""
 
+import copy
 import json
 import math
 import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from torch import nn
 from tqdm import tqdm
 
-from ..checkpoints.format import save_weights
+from ..checkpoints.format import describe, save_weights
 from ..errors import CheckpointError, InputError
-from ..files.atomic import atomic_path
-from ..networks.gifnet import GIFNet
+from . import check_installed
 from .curves import Row, draw, read_rows, write_rows
-from .data import Batch, TrainingData
-from .defocus import random_defocus
-from .degradation import degrade
-from .losses import PHIS, Phi, detail_energy
-from .recipe import Recipe, build_recipe
-from .steps import Planes, StepLosses, enhance_step, fusion_step, multi_modal_step, photography_step, task_step
-from .tasks import EnhanceBatch, TaskBatch, TaskData
+from .objective import Objective
+from .state import State, damaged, read_state, write_state
 from .validation import Validation
 
 SAVE_SECONDS = 45.0  # the most that a killed run loses
 DRAW_SECONDS = 60.0
-CURVES = {  # columns of curves.csv, by what is trained
-    "all": ("iteration", "rate", "mm_public", "mm_fusion", "dp_public", "dp_fusion"),
-    "fusion": ("iteration", "rate", "main_fusion"),
-    "decoder": ("iteration", "rate", "decoder_fusion"),
-    "tasks": ("iteration", "rate", "modal", "focus", "exposure", "enhance"),
-}
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # that end a run, saved
 
 
 class Trainer:
-    """Owns the model, its averaged copy, the optimiser and the run's folder.
+    """Owns the model, its averaged copy and the run's folder; how the model learns is the objective's.
 
-    ``phi`` is the measure that the recipe names; ``notes`` go into the weights' metadata. Validation draws no random
-    numbers and moves nothing: a run's result is the same with and without.
+    ``notes`` go into the weights' metadata. Validation draws no random numbers and moves nothing: a run's result is the
+    same with and without.
     """
 
     def __init__(
         self,
-        model: GIFNet,
-        data: TrainingData | TaskData,
-        config: Recipe,
+        model: nn.Module,
+        objective: Objective[Any],
         folder: Path,
-        device: torch.device,
-        phi: Phi = detail_energy,
         validation: Validation | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> None:
-        self.config, self.data, self.folder, self.device = config, data, folder, device
-        self.phi, self.validation, self._notes = phi, validation, dict(notes or {})
-        model = reconfigured(model, config)
-        start_anew(model, config.fresh_decoder_layers, config.seed)
-        self.model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        check_installed()
+        self.objective, self.recipe, self.folder = objective, objective.recipe, folder
+        self.validation, self._notes = validation, dict(notes or {})
+        self.model = objective.start(model)
+        self.network = str(describe(self.model)["architecture"])
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.trained = list((model.decoder if config.train_only == "decoder" else model).parameters())
-        self.optimiser = torch.optim.Adam(self.trained, lr=config.rate)
         self.iteration = 0
         self.curves: list[Row] = []
         self.validations: list[Row] = []
         self._drawn = -math.inf
 
-    def step(self, batch: Batch | TaskBatch | EnhanceBatch) -> dict[str, float]:
-        """One iteration: an MM step, then a DP step; or a fusion step; or one of all tasks. Its row of the curves."""
-        rate = self.config.rate_at(self.iteration)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        row: Row = {"iteration": self.iteration, "rate": rate}
-        if isinstance(batch, Batch):
-            self._paper_steps(batch, row)
-        else:
-            self._task_step(batch, row)
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the curves."""
+        return ("iteration", "rate", *self.objective.columns)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all iterations are done, and validated if they are to be."""
+        validated = self.validation is None or [row["iteration"] for row in self.validations[-1:]] == [self.iteration]
+        return self.iteration >= self.recipe.iterations and (validated or not self.iteration)
+
+    def step(self, batch: Any) -> Row:
+        """One iteration. Its row of the curves."""
+        rate = self.recipe.rate_at(self.iteration)
+        losses = self.objective.step(batch, self.iteration, rate)
         # The average follows more quickly at first, or it would remember the initial weights for long.
-        decay = min(self.config.ema, (1 + self.iteration) / (10 + self.iteration))
+        decay = min(self.recipe.ema, (1 + self.iteration) / (10 + self.iteration))
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay)
+                average = self.average[name]
+                average.lerp_(value, 1 - decay) if value.is_floating_point() else average.copy_(value)
+        row = {"iteration": self.iteration, "rate": rate, **losses}
         self.iteration += 1
         return row
 
-    def _task_step(self, batch: TaskBatch | EnhanceBatch, row: Row) -> None:
-        config, decoder_only = self.config.losses, self.config.train_only == "decoder"
-        batch = type(batch)(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
-        with self._autocast():
-            if isinstance(batch, TaskBatch):
-                losses = task_step(self.model, batch, config, self.phi, decoder_only)
-            else:
-                losses = enhance_step(self.model, batch, config, decoder_only)
-        self._descend(torch.stack(list(losses.values())).sum())
-        row |= dict.fromkeys(CURVES["tasks"][2:], math.nan) | {name: loss.item() for name, loss in losses.items()}
+    def run(self, progress: bool = True) -> signal.Signals | None:
+        """Train to the last iteration, saving every 45 seconds, when validated, at the end and when it is interrupted.
 
-    def _descend(self, loss: Tensor) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.trained, self.config.clip)
-        self.optimiser.step()
+        SIGTERM, and SIGINT (Ctrl-C), end the run once its iteration is done; a second SIGINT ends it at once. Returns
+        the signal that left the run unfinished, None where it is finished. Raises InputError, naming the file, where
+        one can't be written.
+        """
+        with _signals() as stopped:
+            saved = time.monotonic()
+            total, done = self.recipe.iterations, self.iteration
+            with tqdm(total=total, initial=done, disable=not progress, unit="it", mininterval=5) as bar:
+                self.validate(stopped)  # a run that was stopped while it validated owes this
+                for batch in self.objective.batches(self.iteration, total):
+                    if stopped():
+                        break
+                    self.curves.append(self.step(batch))
+                    bar.update()
+                    recent = self.curves[-100:]
+                    means = {name: f"{_mean([row[name] for row in recent]):.4f}" for name in self.objective.columns}
+                    bar.set_postfix(means, refresh=False)
+                    validated = self.validate(stopped)
+                    if validated or time.monotonic() - saved > SAVE_SECONDS:
+                        self.save()
+                        saved = time.monotonic()
+            self._drawn = -math.inf
+            self.save()
+            return None if self.finished else stopped()
 
-    def _paper_steps(self, batch: Batch, row: Row) -> None:
-        rng = np.random.default_rng((self.config.seed, self.iteration, 1))
-        infrared, visible, photo = (plane.to(self.device, non_blocking=True) for plane in batch)
-        near, far = random_defocus(photo, self.config.defocus, rng)
-        near, far = (degrade(plane, self.config.degradation, rng) for plane in (near, far))
-        planes = Planes(infrared, visible, near, far, photo)
-        mixed = torch.from_numpy(rng.random(len(photo)) < self.config.mixed_share).to(self.device)
-        for name, step in self._steps().items():
-            with self._autocast():
-                losses = step(planes, mixed)
-            self._descend(losses.total)
-            if losses.public is not None:
-                row[f"{name}_public"] = losses.public.item()
-            row[f"{name}_fusion"] = losses.fusion.item()
-
-    def _steps(self) -> dict[str, Callable[[Planes, Tensor], StepLosses]]:
-        """An iteration's steps by name, on its images and which of its pairs are mixed."""
-        model, losses, phi = self.model, self.config.losses, self.phi
-        only = self.config.train_only
-        if only != "all":
-            name = "decoder" if only == "decoder" else "main"
-            return {name: lambda planes, mixed: fusion_step(model, planes, mixed, losses, phi, only == "decoder")}
-        return {
-            "mm": lambda planes, mixed: multi_modal_step(model, planes, mixed, losses, phi),
-            "dp": lambda planes, _: photography_step(model, planes, losses),
-        }
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-    def run(self, progress: bool = True) -> None:
-        """Train to ``config.iterations``, saving every 45 seconds, when validated, at the end and on SIGTERM."""
-        stop = False
-
-        def on_signal(signum: int, frame: FrameType | None) -> None:
-            nonlocal stop
-            stop = True
-
-        previous = signal.signal(signal.SIGTERM, on_signal)
-        saved = time.monotonic()
-        bar = tqdm(total=self.config.iterations, initial=self.iteration, disable=not progress, unit="it", mininterval=5)
-        try:
-            self.validate(lambda: stop)  # a run that was stopped while it validated owes this
-            for batch in self.data.batches(self.iteration, self.config.iterations):
-                if stop:
-                    break
-                self.curves.append(self.step(batch))
-                bar.update()
-                recent = self.curves[-100:]
-                means = {name: f"{_mean([row[name] for row in recent]):.4f}" for name in self.names[2:]}
-                bar.set_postfix(means, refresh=False)
-                validated = self.validate(lambda: stop)
-                if validated or time.monotonic() - saved > SAVE_SECONDS:
-                    self.save()
-                    saved = time.monotonic()
-        finally:
-            bar.close()
-            signal.signal(signal.SIGTERM, previous)
-        self._drawn = -math.inf
-        self.save()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns of the loss curves."""
-        return CURVES["tasks" if self.config.steps == "tasks" else self.config.train_only]
-
-    def validate(self, stopped: Callable[[], bool] = lambda: False) -> bool:
+    def validate(self, stopped: Callable[[], object] = lambda: False) -> bool:
         """Where that is due, measure the averaged weights and keep them as ``best.safetensors`` if they are.
 
         False where it is not due, or ``stopped`` ended it. It is due every so many iterations, and after the last.
         """
         if self.validation is None or not self.iteration:
             return False
-        if self.iteration % self.validation.every and self.iteration < self.config.iterations:
+        if self.iteration % self.validation.every and self.iteration < self.recipe.iterations:
             return False
         if self.validations and self.validations[-1]["iteration"] == self.iteration:
             return False
         averaged = self.averaged()
-        values = self.validation.measure(averaged, self.device, stopped)
+        values = self.validation.measure(averaged, self.objective.device, stopped)
         if values is None:
             return False
         best = max((row["score"] for row in self.validations if math.isfinite(row["score"])), default=-math.inf)
         self.validations.append({"iteration": self.iteration, **values})
         if values["score"] > best:
             notes = {"validation": json.dumps({name: round(value, 4) for name, value in values.items()})}
-            save_weights(averaged, self.folder / "best.safetensors", self.notes() | notes)
+            self._save_weights(averaged, "best.safetensors", self.notes() | notes)
         return True
 
     def save(self) -> None:
@@ -201,25 +137,26 @@ class Trainer:
 
         ``last.safetensors`` (averaged weights, to use), ``curves.csv``, ``validation.csv``, at most every minute
         ``curves.png``, and last, so that what it resumes from is there, ``state.safetensors``.
-        """
-        save_weights(self.averaged(), self.folder / "last.safetensors", self.notes())
-        write_rows(self.folder / "curves.csv", self.names, self.curves)
-        if self.validation is not None:
-            write_rows(self.folder / "validation.csv", ("iteration", *self.validation.names), self.validations)
-        if time.monotonic() - self._drawn > DRAW_SECONDS:
-            draw(self.folder / "curves.png", self.curves, self.validations)
-            self._drawn = time.monotonic()
-        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"average/{name}": value for name, value in self.average.items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{index}/{name}": value for name, value in moments.items()}
-        metadata = {"iteration": str(self.iteration), "config": json.dumps(asdict(self.config))}
-        with atomic_path(self.folder / "state.safetensors") as path:
-            save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata)
 
-    def averaged(self) -> GIFNet:
+        Raises InputError, naming the file, where one can't be written: the disk may be full.
+        """
+        self._save_weights(self.averaged(), "last.safetensors", self.notes())
+        with self._writing("curves.csv") as path:
+            write_rows(path, self.columns, self.curves)
+        if self.validation is not None:
+            with self._writing("validation.csv") as path:
+                write_rows(path, ("iteration", *self.validation.names), self.validations)
+        if time.monotonic() - self._drawn > DRAW_SECONDS:
+            with self._writing("curves.png") as path:
+                draw(path, self.curves, self.validations)
+            self._drawn = time.monotonic()
+        tensors = {"model": self.model.state_dict(), "average": self.average, "objective": self.objective.state()}
+        with self._writing("state.safetensors") as path:
+            write_state(path, State(self.iteration, self.network, self.recipe, tensors))
+
+    def averaged(self) -> nn.Module:
         """A network with the averaged weights."""
-        model = GIFNet(self.model.config)
+        model = copy.deepcopy(self.model)
         model.load_state_dict(self.average)
         return model
 
@@ -228,78 +165,91 @@ class Trainer:
         return {
             "trained_by": "gifnet",
             "iterations": str(self.iteration),
-            "phi": PHIS[self.config.losses.phi],
-            "recipe": json.dumps(asdict(self.config), sort_keys=True),
+            "recipe": json.dumps(asdict(self.recipe), sort_keys=True),
+            **self.objective.notes,
             **self._notes,
         }
 
     def resume(self) -> bool:
         """Go on from the run's folder; False where no state lies there.
 
-        Raises CheckpointError when the state is of another recipe, for the result would be of neither, and when
-        ``validation.csv`` is of other images, for the best of both can't be told.
+        Raises CheckpointError, naming the file, when one is damaged, when the state is of another recipe or network,
+        for the result would be of neither, and when ``validation.csv`` is of other images, for the best of both can't
+        be told.
         """
         path = self.folder / "state.safetensors"
         if not path.exists():
             return False
-        with safe_open(path, framework="pt", device=str(self.device)) as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+        state = read_state(path, self.recipe, self.network)
         try:
-            config = build_recipe(json.loads(metadata["config"]))
-        except InputError as error:
-            raise CheckpointError(f"{path}: {error}") from error
-        if config != self.config:
-            raise CheckpointError(f"{path}: of another recipe; give the same options to resume it, or another folder")
-        self.model.load_state_dict(_below("model/", tensors))
-        self.average = _below("average/", tensors)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("optimiser/", tensors).items():
-            index, _, moment = name.partition("/")
-            moments.setdefault(int(index), {})[moment] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        self.iteration = int(metadata["iteration"])
-        # Rows written before a state that was not are made again.
-        self.curves = read_rows(self.folder / "curves.csv", before=self.iteration)
+            self.model.load_state_dict(state.tensors["model"])
+            for name, value in self.average.items():
+                value.copy_(state.tensors["average"][name])
+            self.objective.load_state(state.tensors["objective"])
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+            raise damaged(path, error) from error
+        self.iteration = state.iteration
+        # The curves are written before the state: the file may have rows of iterations that now are done again.
+        self.curves = self._read_rows("curves.csv", self.iteration, self.columns)
+        if self.curves and self.curves[-1]["iteration"] != self.iteration - 1:
+            raise CheckpointError(
+                f"{self.folder / 'curves.csv'}: damaged (it ends before iteration {self.iteration}, where the state "
+                "is); move it away to go on without the rows it holds"
+            )
         if self.validation is not None:
-            self.validations = read_rows(self.folder / "validation.csv", before=self.iteration + 1)
-            names = list(self.validations[0])[1:] if self.validations else list(self.validation.names)
-            if names != list(self.validation.names):
-                raise CheckpointError(
-                    f"{self.folder / 'validation.csv'}: holds {', '.join(names)}; give the same validation options to "
-                    "go on with it, or move it and best.safetensors away"
-                )
+            columns = ("iteration", *self.validation.names)
+            self.validations = self._read_rows("validation.csv", self.iteration + 1, columns)
         return True
+
+    def _read_rows(self, name: str, before: int, columns: Sequence[str]) -> list[Row]:
+        path = self.folder / name
+        rows = read_rows(path, before)
+        if rows and list(rows[0]) != list(columns):
+            others = " and best.safetensors" if name == "validation.csv" else ""
+            raise CheckpointError(
+                f"{path}: holds {', '.join(list(rows[0])[1:])}; give the same options to go on with it, or move "
+                f"it{others} away"
+            )
+        return rows
+
+    def _save_weights(self, model: nn.Module, name: str, notes: Mapping[str, str]) -> None:
+        with self._writing(name) as path:
+            save_weights(model, path, notes)
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[Path]:
+        """The path of a file of the run; what goes wrong in writing it is told in one line."""
+        path = self.folder / name
+        try:
+            yield path
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise InputError(
+                f"{path}: can't be written ({reason}); make room, and the same command goes on from the last state"
+            ) from error
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], signal.Signals | None]]:
+    """A function that gives the signal, of SIGNALS, that has arrived; in other threads than the main one, None ever."""
+    arrived: list[signal.Signals] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if arrived and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        arrived.append(signal.Signals(number))
+
+    main = threading.current_thread() is threading.main_thread()
+    previous = {number: signal.signal(number, note) for number in SIGNALS} if main else {}
+    try:
+        yield lambda: arrived[0] if arrived else None
+    finally:
+        for number, handler in previous.items():
+            with suppress(TypeError):  # a handler that Python didn't set is None, and can't be set again
+                signal.signal(number, handler)
 
 
 def _mean(values: Sequence[float]) -> float:
     """Of those that are numbers."""
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
-
-
-def reconfigured(model: GIFNet, recipe: Recipe) -> GIFNet:
-    """The network with the recipe's branches and head; of another head, the last convolution has new values."""
-    chosen = {"main": recipe.main, "enhance_main": recipe.enhance_main, "head": recipe.head}
-    config = replace(model.config, **{name: value for name, value in chosen.items() if value != "keep"})  # type: ignore[arg-type]
-    if config.head == model.config.head:
-        model.config = config
-        return model
-    other = GIFNet(config)
-    last = f"decoder.decode.{len(other.decoder.decode) - 1}."
-    kept = {name: value for name, value in model.state_dict().items() if not name.startswith(last)}
-    other.load_state_dict({**other.state_dict(), **kept})
-    return other
-
-
-def start_anew(model: GIFNet, layers: int, seed: int) -> None:
-    """Give the last ``layers`` convolutions of G-Dec new random values, as a new network has them."""
-    convolutions = [module for module in model.decoder.decode if isinstance(module, nn.Conv2d)]
-    generator = torch.Generator().manual_seed(seed)
-    for convolution in convolutions[len(convolutions) - layers :]:
-        nn.init.kaiming_normal_(convolution.weight, generator=generator)
-        nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

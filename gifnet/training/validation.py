@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import metrics
 from ..errors import InputError
 from ..fuser import Fuser
 from ..metrics.structure import VIF_SMALLEST
-from ..networks.gifnet import GIFNet
 from .data import images_by_stem, load_luminance, paired
 from .defocus import gaussian_blur, random_region
 
@@ -53,7 +52,7 @@ class Validation:
             self.cases.append(Case(near, far, sharp))
 
     def measure(
-        self, network: GIFNet, device: torch.device, stopped: Callable[[], bool] = lambda: False
+        self, network: nn.Module, device: torch.device, stopped: Callable[[], object] = lambda: False
     ) -> dict[str, float] | None:
         """The score and the means of everything measured, by name; NaN where no image has a finite value.
 
@@ -85,8 +84,9 @@ def focus_pair(sharp: Tensor, index: int) -> tuple[Tensor, Tensor]:
 
 
 def _middle(paths: list[Path]) -> list[Tensor]:
-    """The middle of the files' luminance, at most ``SIDE`` pixels a side, (1, H, W) uint8."""
-    planes = load_luminance(paths).full
+    """The middle of the files' luminance, at most ``SIDE`` pixels a side, (1, H, W), rounded to uint8."""
+    loaded = load_luminance(paths)
+    planes = np.rint(loaded.full / (loaded.white / 255)).astype(np.uint8)
     height, width = planes.shape[1:]
     if min(height, width) < VIF_SMALLEST:
         raise InputError(

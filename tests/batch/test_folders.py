@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
 from conftest import photo
@@ -334,6 +335,24 @@ def test_an_output_never_replaces_an_input(tmp_path: Path, model: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["ir", "vis"]
 
 
+def test_a_function_is_told_of_images_done(place: Place) -> None:
+    told: list[tuple[int, int]] = []
+    place.fuse(progress=lambda done, count: told.append((done, count)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    (place.a / "0.png").write_bytes(b"damaged")
+    told.clear()
+    place.fuse(progress=lambda done, count: told.append((done, count)))
+    assert told == [(1, 1)], "what is finished is no work, what fails is"
+
+    def stop(done: int, count: int) -> None:
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        place.fuse(progress=stop, overwrite=True)
+    with pytest.raises(InputError, match="progress: 'yes'"):
+        place.fuse(progress="yes")
+
+
 def test_options_that_do_not_exist_are_refused_at_once(place: Place) -> None:
     with pytest.raises(TypeError, match="melt"):
         place.fuse(melt=True)
@@ -453,7 +472,7 @@ def test_an_event_that_can_not_be_written_leaves_no_half_line(tmp_path: Path, mo
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
 def test_one_process_at_a_time(place: Place) -> None:
     place.out.mkdir()
-    script = "import sys, pathlib, gifnet.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
+    script = "import sys, pathlib, gifnet.batch.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
     script += "print(1, flush=1); input()"
     command = [sys.executable, "-c", script, str(place.out)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -571,7 +590,7 @@ def test_killed_at_any_moment_and_finished_by_a_rerun(tmp_path: Path, model: Pat
         finished = done
     assert finished
     (place.out / TEMPORARY).write_bytes(b"half")
-    result = subprocess.run(command(place), capture_output=True, text=True, check=False, timeout=300)
+    result = commands.run(*command(place)[3:])
     assert result.returncode == 0, result.stderr
     done, skipped = (int(number) for number in re.findall(r"(\d+) (?:done|skipped)", result.stderr))
     assert done + skipped == 12
@@ -659,7 +678,7 @@ def test_enhance_command(place: Place, capsys: pytest.CaptureFixture[str]) -> No
 def test_an_interrupt_is_130_and_keeps_what_is_done(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = gifnet.Fuser.fuse
+    real = gifnet.Fuser.fuse_images
     calls = iter(range(3))
 
     def fuse(self: gifnet.Fuser, *images: Any, **options: Any) -> Any:
@@ -667,7 +686,7 @@ def test_an_interrupt_is_130_and_keeps_what_is_done(
             raise KeyboardInterrupt
         return real(self, *images, **options)
 
-    monkeypatch.setattr(gifnet.Fuser, "fuse", fuse)
+    monkeypatch.setattr(gifnet.Fuser, "fuse_images", fuse)
     assert main(place) == 130
     assert capsys.readouterr().err == "gifnet: interrupted\n"
     assert sorted(os.listdir(place.out)) == ["0.png", "1.png", NAME]

@@ -280,7 +280,7 @@ def test_unknown_architecture(rewrite: Rewrite, architecture: Any) -> None:
 
 def test_unknown_field(rewrite: Rewrite) -> None:
     assert refused(
-        rewrite(DESCRIPTION | {"depth": 3}), "unknown configuration field 'depth'; gifnet has 'growth', 'heads'"
+        rewrite(DESCRIPTION | {"depth": 3}), "unknown configuration field 'depth'; gifnet has 'enhance_main', 'growth'"
     )
 
 

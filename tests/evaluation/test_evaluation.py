@@ -9,6 +9,7 @@ import re
 import runpy
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import gifnet
 import gifnet.metrics as gm
 from gifnet import InputError
 from gifnet.cli import evaluate
+from gifnet.cli.flags import WrongUsage
 from gifnet.evaluation import (
     Evaluation,
     Failure,
@@ -265,10 +267,8 @@ def test_what_is_wrong_from_the_start(folders: tuple[Path, Path], tmp_path: Path
         evaluate_folders(a, b, models=[tmp_path / "none.safetensors"], progress=False)
 
 
-def test_torchmetrics_is_missed_before_the_work(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchmetrics"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+def test_torchmetrics_is_missed_before_the_work(folders: tuple[Path, Path], hide: Callable[[str], None]) -> None:
+    hide("torchmetrics")
 
     class Untouched(Mean):
         def fuse(self, a: str, b: str, /) -> Image.Image:
@@ -378,16 +378,14 @@ def test_plot(example: Evaluation, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
 
 
-def test_plots_that_can_not_be(example: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plots_that_can_not_be(example: Evaluation, tmp_path: Path, hide: Callable[[str], None]) -> None:
     with pytest.raises(InputError, match=r"unknown suffix '\.jpg'; use \.png"):
         plot(example, tmp_path / "plot.jpg")
     with pytest.raises(InputError, match="does not exist"):
         plot(example, tmp_path / "no" / "plot.png")
     with pytest.raises(InputError, match="nothing to plot"):
         plot(Evaluation(("m",), ("EI",), 0, (), ()), tmp_path / "plot.png")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    hide("matplotlib")
     with pytest.raises(ImportError, match=r"pip install 'gifnet\[train\]'"):
         plot(example, tmp_path / "plot.png")
     assert list(tmp_path.iterdir()) == []
@@ -399,7 +397,10 @@ def test_plots_that_can_not_be(example: Evaluation, tmp_path: Path, monkeypatch:
 def run(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
-    return evaluate.run(parser.parse_args([str(argument) for argument in arguments]))
+    try:
+        return evaluate.run(parser.parse_args([str(argument) for argument in arguments]))
+    except WrongUsage as error:
+        parser.error(str(error))
 
 
 def test_command(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,6 @@
 """Tiles, memory and progress."""
 
 import logging
-import subprocess
-import sys
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,17 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import run
 from conftest import EXAMPLES, Mean
 from PIL import Image
 
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.execution import memory
-from gifnet.execution.memory import free_memory, parse_bytes
+from gifnet.execution.memory import free_memory, show_bytes
 from gifnet.execution.plan import Plan
 from gifnet.images import lazy
 from gifnet.networks.gifnet import GIFNet
 from gifnet.networks.gifnet.plan import make_plan
+from gifnet.options.values import parse_bytes
 
 CPU = torch.device("cpu")
 
@@ -46,6 +45,17 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 )
 def test_amounts_of_memory(text: str | int, count: float) -> None:
     assert parse_bytes(text) == int(count)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1, "1 bytes"), (999, "999 bytes"), (1000, "1 KB"), (999_499, "999 KB"), (999_500, "1 MB"), (1_500_000, "2 MB"),
+        (999_499_999, "999 MB"), (999_500_000, "1.0 GB"), (1_540_000_000, "1.5 GB"),
+    ],
+)  # fmt: skip
+def test_amounts_are_shown_in_their_own_unit(count: int, text: str) -> None:
+    assert show_bytes(count) == text
 
 
 @pytest.mark.parametrize("wrong", ["2 apples", "", "GB", "-1GB", 0, -5, True, float("nan"), [2], "1e3"])
@@ -93,9 +103,9 @@ def test_too_little_memory_says_what_would_do(fuser: Fuser, pair: tuple[np.ndarr
 
 @pytest.mark.parametrize("wrong", [63, 0, -64, 64.0, True, "whole", (64, 64)])
 def test_what_is_no_tile(wrong: Any, fuser: Fuser, pair: tuple[np.ndarray, np.ndarray]) -> None:
-    for run in (lambda: fuser.fuse(*pair, tile=wrong), lambda: fuser.enhance(pair[0], tile=wrong)):
+    for work in (lambda: fuser.fuse(*pair, tile=wrong), lambda: fuser.enhance(pair[0], tile=wrong)):
         with pytest.raises(InputError, match=r"tile: .*64 or more"):
-            run()
+            work()
 
 
 class OutOfMemory(Mean):
@@ -171,12 +181,6 @@ def test_a_bar_is_shown_where_it_is_asked_for(fuser: Fuser, capfd: pytest.Captur
 # --- the command line -------------------------------------------------------------------------------
 
 
-def gifnet_process(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "gifnet", *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
-
-
 def test_tile_and_memory_on_the_command_line(tmp_path: Path) -> None:
     names = []
     for name in "ab":
@@ -185,16 +189,15 @@ def test_tile_and_memory_on_the_command_line(tmp_path: Path) -> None:
         names.append(str(tmp_path / f"{name}.png"))
     options: list[tuple[str, ...]] = [("--tile", "64", "--memory", "400MB"), ("--tile", "none")]
     for index, extra in enumerate(options):
-        done = gifnet_process("fuse", *names, "-o", str(tmp_path / f"{index}.png"), *extra)
+        done = run("fuse", *names, "-o", str(tmp_path / f"{index}.png"), *extra)
         assert (done.returncode, done.stderr) == (0, "")
     one, other = (np.asarray(Image.open(tmp_path / f"{index}.png")).astype(int) for index in range(2))
     np.testing.assert_allclose(one, other, atol=1)
-    check: Callable[..., Any] = gifnet_process
     for extra, message in ((("--tile", "10"), "64 or more"), (("--memory", "lots"), "2GB")):
-        done = check("enhance", names[0], "-o", str(tmp_path / "x.png"), *extra)
+        done = run("enhance", names[0], "-o", str(tmp_path / "x.png"), *extra)
         assert done.returncode == 2
         assert message in done.stderr
-    done = gifnet_process("enhance", names[0], "-o", str(tmp_path / "x.png"), "--memory", "50MB")
+    done = run("enhance", names[0], "-o", str(tmp_path / "x.png"), "--memory", "50MB")
     assert done.returncode == 1
     assert "may be used; give more memory" in done.stderr
     assert not (tmp_path / "x.png").exists()
@@ -208,3 +211,10 @@ def test_options_reach_the_functions_of_the_package(pair: tuple[np.ndarray, np.n
     assert gifnet.fuse(a, b, **options) is out
     assert gifnet.enhance(a, **options) is out
     assert len(steps) == 6
+
+
+def test_too_little_memory_is_named_as_it_is(fuser: Fuser, pair: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(InputError, match=r"memory: the images themselves take 362 KB, but only 1 KB may be used; give"):
+        fuser.fuse(*pair, memory="1KB")
+    with pytest.raises(InputError, match=r"only 638 KB may be used; give more memory"):
+        fuser.fuse(*pair, memory="1MB")

@@ -1,4 +1,4 @@
-"""Colour: what goes through unharmed, and what mixing two inputs' chroma may and may not do."""
+"""Colour: what goes through unharmed, and what is grey."""
 
 import colorsys
 
@@ -35,7 +35,6 @@ def test_agrees_with_pillows_ycbcr() -> None:
 def test_grey_has_no_chroma() -> None:
     grey = torch.rand(2, 1, 5, 7)
     assert colour.split(grey)[1] is None
-    assert colour.mix(None, None) is None
     luma, chroma = colour.split(grey.expand(2, 3, 5, 7))
     assert chroma is not None
     assert not chroma.any()
@@ -43,23 +42,6 @@ def test_grey_has_no_chroma() -> None:
     merged = colour.merge(luma, chroma)
     assert torch.equal(merged[:, 0], merged[:, 1])
     assert torch.equal(merged[:, 1], merged[:, 2])
-
-
-def test_the_one_coloured_input_gives_the_chroma() -> None:
-    chroma = colour.split(torch.rand(1, 3, 6, 6))[1]
-    assert chroma is not None
-    assert torch.allclose(colour.mix(chroma, torch.zeros_like(chroma)), chroma, atol=1e-6)
-    assert colour.mix(chroma, None) is chroma
-    assert colour.mix(None, chroma) is chroma
-
-
-def test_mixing_is_symmetric_and_weighs_by_saturation() -> None:
-    first, second = torch.rand(2, 1, 2, 8, 8) - 0.5
-    mixed = colour.mix(first, second)
-    assert torch.equal(mixed, colour.mix(second, first))
-    strong, weak = torch.tensor([0.3, 0.0]).view(1, 2, 1, 1), torch.tensor([0.0, 0.1]).view(1, 2, 1, 1)
-    # (0.3·0.3 + 0·0.1) / 0.4 and (0·0.3 + 0.1·0.1) / 0.4, by hand.
-    assert torch.allclose(colour.mix(strong, weak).flatten(), torch.tensor([0.225, 0.025]))
 
 
 def test_chroma_is_shortened_rather_than_clipped() -> None:

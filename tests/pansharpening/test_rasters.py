@@ -2,14 +2,13 @@
 
 import errno
 import os
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import run
 from conftest import photo
 
 import gifnet
@@ -343,13 +342,6 @@ def test_a_failing_network_leaves_nothing(fuser: Fuser, files: tuple[Path, Path,
     with pytest.raises(RuntimeError, match="out of memory"):
         pansharpen_files(ms, pan, out, model=Failing(fuser._network, device="cpu"))
     assert {path.name for path in ms.parent.iterdir()} == {"ms.tif", "pan.tif"}
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gifnet", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
 
 
 def test_command_line(files: tuple[Path, Path, Path]) -> None:

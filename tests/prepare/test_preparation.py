@@ -1,21 +1,20 @@
 """What is done to a pair before fusing: resize= and stretch=, their notes and options (align= is in test_align)."""
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from commands import run
 from conftest import Passing, photo
 from PIL import Image
 
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.images.reading import read
-from gifnet.prepare.preparation import describe, prepare
+from gifnet.prepare.preparation import Preparation
 from gifnet.prepare.resize import resized
 from gifnet.prepare.stretch import stretched
 
@@ -59,7 +58,7 @@ def test_resize_of_batches_and_alpha(mean: Fuser) -> None:
 
 def test_same_size_is_left_alone() -> None:
     a, b = read(photo(), "a"), read(photo(seed=1), "b")
-    first, second = prepare(a, b, resize="a")
+    first, second = Preparation.checked(resize="a").pair(a, b)
     assert first.load().pixels is a.load().pixels
     assert second.load().pixels is b.load().pixels
 
@@ -159,16 +158,14 @@ def test_what_was_done_is_logged_and_noted(mean: Fuser, tmp_path: Path, caplog: 
 
 
 def test_describe() -> None:
+    def describe(**options: Any) -> dict[str, Any]:
+        return Preparation.checked(**options).describe()
+
     assert describe() == {}
     assert describe(resize="a", stretch=True, align=True) == {"resize": "a", "stretch": [0.1, 99.9], "align": "affine"}
     assert describe(stretch=(1, 99), align="homography") == {"stretch": [1.0, 99.0], "align": "homography"}
     with pytest.raises(InputError):
         describe(stretch=(5, 1))
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gifnet", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_the_command_line(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """Stacks of more than two images: what N copies, any order, any size and any kind give; files; the command line."""
 
 import itertools
-import subprocess
-import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import run
 from conftest import EXAMPLES, Mean, photo
 from PIL import Image
 
@@ -17,8 +16,11 @@ import gifnet
 from gifnet import Fuser, InputError
 from gifnet import fuser as fuser_module
 from gifnet.files.listing import stack_files
+from gifnet.images import colour
 from gifnet.images.picture import Picture
 from gifnet.networks.gifnet import GIFNet
+from gifnet.stack.composition import compose
+from gifnet.stack.exposures import ExposureBlend
 from gifnet.training.defocus import gaussian_blur
 
 
@@ -73,21 +75,21 @@ def error(image: np.ndarray, truth: np.ndarray) -> float:
 
 @pytest.mark.parametrize("count", [3, 5])
 @pytest.mark.parametrize("channels", [0, 3, 4])
-def test_copies_give_what_enhance_gives(count: int, channels: int) -> None:
+def test_copies_give_what_two_of_them_give(count: int, channels: int) -> None:
     image = photo(channels=channels, seed=count)
-    assert levels(gifnet.fuse(*[image] * count), gifnet.enhance(image)) <= 1
+    assert levels(gifnet.fuse(*[image] * count), gifnet.fuse(image, image)) <= 1
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (3, 50), (7, 7), (8, 8), (17, 16), (31, 64), (129, 33)])
 def test_copies_of_any_size(fuser: Fuser, shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 65536, shape).astype(np.uint16)
     # 16 bits: rounding in float32, at most a 256th of an 8-bit level
-    assert levels(fuser.fuse(image, image, image), fuser.enhance(image)) <= 256
+    assert levels(fuser.fuse(image, image, image), fuser.fuse(image, image)) <= 256
 
 
 def test_extreme_images(fuser: Fuser) -> None:
     for image in (np.zeros((20, 20), np.uint8), np.full((20, 20, 3), 255, np.uint8), np.eye(40, dtype=np.uint8) * 255):
-        assert levels(fuser.fuse(image, image, image), fuser.enhance(image)) <= 1
+        assert levels(fuser.fuse(image, image, image), fuser.fuse(image, image)) <= 1
     checks = (np.indices((64, 64)).sum(axis=0) % 2).astype(np.float32)  # the strongest detail there is
     assert np.isfinite(fuser.fuse(checks, 1 - checks, checks)).all()
 
@@ -134,6 +136,49 @@ def test_the_composition_of_a_focus_stack_has_no_seams() -> None:
     assert np.abs(np.diff(difference.mean(axis=0))).max() < 0.02, "a seam is a step between columns"
 
 
+def test_focus_is_chosen_pixel_by_pixel_and_exposure_is_not() -> None:
+    sharp = texture()
+    images = focus_stack(sharp, 5)
+    first, second = compose([torch.from_numpy(image)[None, None] for image in images])
+    blend = ExposureBlend()
+    for image in images:
+        blend.add(torch.from_numpy(image)[None, None])
+    blended = error(blend.planes()[0][0, 0].numpy(), sharp)
+    assert error(first[0, 0].numpy(), sharp) < 0.8 * blended
+    assert error(second[0, 0].numpy(), sharp) < error(images[2], sharp)
+    bracket = [torch.from_numpy(sharp)[None, None] ** gamma for gamma in (0.4, 1.0, 2.5)]
+    blend = ExposureBlend()
+    for image in bracket:
+        blend.add(image)
+    for plane, expected in zip(compose(bracket), blend.planes(), strict=True):
+        torch.testing.assert_close(plane, expected.clamp(0, 1), atol=1e-5, rtol=0)
+
+
+def test_planes_of_a_batch_and_of_any_order() -> None:
+    sharp = texture()
+    images = [torch.from_numpy(image)[None, None] for image in focus_stack(sharp, 4)]
+    bracket = [images[0] ** gamma for gamma in (0.3, 0.6, 1.0, 2.0)]
+    both = compose([torch.cat(pair) for pair in zip(images, bracket, strict=True)])
+    for plane, focus, exposures in zip(both, compose(images[::-1]), compose(bracket[::-1]), strict=True):
+        torch.testing.assert_close(plane, torch.cat([focus, exposures]), atol=1e-5, rtol=0)
+
+
+def test_colours_of_a_bracket_are_those_of_the_scene() -> None:
+    scene = np.random.default_rng(3).uniform(0.1, 0.5, (6, 8, 3)).repeat(16, axis=0).repeat(16, axis=1)
+    bracket = [np.clip(scene * 2.0**stop, 0, 1).astype(np.float32) ** (1 / 2.2) for stop in (-2, 0, 2)]
+    fused = Fuser(First(), device="cpu").fuse(*bracket)
+    luma, chroma = colour.split(torch.from_numpy(fused).permute(2, 0, 1)[None])
+    true_luma, true = colour.split(torch.from_numpy(scene.astype(np.float32) ** (1 / 2.2)).permute(2, 0, 1)[None])
+    assert chroma is not None
+    assert true is not None
+    inside = np.s_[..., 8::16, 8::16]
+    hues = torch.atan2(chroma[:, 1], chroma[:, 0])[inside] - torch.atan2(true[:, 1], true[:, 0])[inside]
+    turned = torch.atan2(hues.sin(), hues.cos()).abs()[true.norm(dim=1)[inside] > 0.05]
+    assert float(turned.rad2deg().mean()) < 2
+    saturation = (chroma.norm(dim=1) / luma[:, 0])[inside] / (true.norm(dim=1) / true_luma[:, 0])[inside]
+    assert 0.9 < float(saturation.median()) < 1.1, "small differences of luminance are not scaled by"
+
+
 def test_exposure_bracket_shows_shadows_and_lights() -> None:
     y, x = np.mgrid[:64, :64] / 64.0
     light = 2.0 ** (8 * x - 6) * (1 + 0.2 * np.sin(40 * y))  # eight stops, with a texture of constant contrast
@@ -168,7 +213,7 @@ def test_the_first_decides_kind_and_dtype(fuser: Fuser, tmp_path: Path) -> None:
     assert fuser.fuse(tensor, array, str(path)).dtype == torch.uint8
     deep = fuser.fuse(array.astype(np.uint16) * 257, array, path)
     assert deep.dtype == np.uint16
-    assert levels(deep // 257, fuser.enhance(array)) <= 1
+    assert levels(deep // 257, fuser.fuse(array, array)) <= 1
 
 
 def test_batches_are_fused_as_batches(fuser: Fuser) -> None:
@@ -252,13 +297,6 @@ def test_stack_files(folder: Path, tmp_path: Path) -> None:
         stack_files(tmp_path / "none")
     with pytest.raises(InputError, match="holds 0 images"):
         stack_files(tmp_path)
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gifnet", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
 
 
 def test_command_line(folder: Path) -> None:

@@ -23,7 +23,7 @@ from gifnet.errors import CheckpointError
 from gifnet.fuser import Fuser
 from gifnet.networks.gifnet import GIFNet, GIFNetConfig
 from gifnet.training.curves import draw
-from gifnet.training.data import DataConfig, TrainingData
+from gifnet.training.data import Batch, DataConfig, TrainingData
 from gifnet.training.defocus import DefocusConfig, gaussian_blur, random_defocus, random_region
 from gifnet.training.degradation import DegradationConfig, degrade, jpeg
 from gifnet.training.densenet import densenet121_features
@@ -35,9 +35,12 @@ from gifnet.training.losses import (
     photography_loss,
     public_loss,
 )
-from gifnet.training.recipe import Recipe, read_recipe
-from gifnet.training.steps import Planes, fusion_step, multi_modal_step, photography_step
-from gifnet.training.trainer import CURVES, Trainer, start_anew
+from gifnet.training.objectives.gifnet import GIFNetRecipe, PaperObjective
+from gifnet.training.objectives.gifnet.network import start_anew
+from gifnet.training.objectives.gifnet.objective import COLUMNS
+from gifnet.training.objectives.gifnet.steps import Planes, fusion_step, multi_modal_step, photography_step
+from gifnet.training.recipe import read_recipe
+from gifnet.training.trainer import Trainer
 from gifnet.training.validation import METRICS as VALIDATED
 from gifnet.training.validation import Validation, focus_pair
 
@@ -67,10 +70,14 @@ def validation(folders: Path, every: int = 2) -> Validation:
 
 def trainer(folders: Path, run: Path, validation: Validation | None = None, **options: object) -> Trainer:
     run.mkdir(exist_ok=True)
-    config = Recipe(iterations=6, warmup=2, data=DataConfig(crop=CROP, batch=2), **options)  # type: ignore[arg-type]
-    data = TrainingData(folders / "ir", folders / "vis", folders / "photos", config.data, config.seed)
+    recipe = GIFNetRecipe(iterations=6, warmup=2, data=DataConfig(crop=CROP, batch=2), **options)  # type: ignore[arg-type]
+    data = TrainingData(folders / "ir", folders / "vis", folders / "photos", recipe.data, recipe.seed)
     torch.manual_seed(0)
-    return Trainer(GIFNet(SMALL), data, config, run, torch.device("cpu"), validation=validation)
+    return Trainer(GIFNet(SMALL), PaperObjective(recipe, data, torch.device("cpu")), run, validation)
+
+
+def batches(run: Trainer, start: int, stop: int) -> list[Batch]:
+    return list(run.objective.batches(start, stop))
 
 
 def planes(count: int, seed: int = 0) -> list[torch.Tensor]:
@@ -123,7 +130,7 @@ def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: 
     whole = trainer(folders, tmp_path / "whole", checks, **options)
     whole.run(progress=False)
     first = trainer(folders, tmp_path / "halves", checks, **options)
-    for batch in first.data.batches(0, 3):
+    for batch in batches(first, 0, 3):
         first.curves.append(first.step(batch))
         first.validate()
     first.save()
@@ -174,6 +181,9 @@ def test_a_state_of_before_a_setting_existed_is_resumed(folders: Path, tmp_path:
     assert trainer(folders, tmp_path / "run").resume()
     with pytest.raises(CheckpointError, match="another recipe"):
         trainer(folders, tmp_path / "run", train_only="decoder").resume()
+    save_file({**tensors, "optimiser/0/exp_avg": torch.zeros(1)}, path, metadata)  # as older ones named it
+    with pytest.raises(CheckpointError, match=r"not of this gifnet and network .*optimiser/0"):
+        trainer(folders, tmp_path / "run").resume()
     save_file(tensors, path, {**metadata, "config": json.dumps({**config, "of_the_future": 1})})
     with pytest.raises(CheckpointError, match="of_the_future"):
         trainer(folders, tmp_path / "run").resume()
@@ -193,13 +203,13 @@ def test_a_terminated_run_saves_and_goes_on(folders: Path, tmp_path: Path, monke
 
     measure = checks.measure
     monkeypatch.setattr(checks, "measure", terminated)
-    stopped.run(progress=False)
+    assert stopped.run(progress=False) == signal.SIGTERM
     assert stopped.iteration == 4
     assert [row["iteration"] for row in stopped.validations] == [2]
     monkeypatch.undo()
     again = trainer(folders, tmp_path / "stopped", checks)
     assert again.resume()
-    again.run(progress=False)
+    assert again.run(progress=False) is None
     for name in ("last.safetensors", "best.safetensors", "curves.csv", "validation.csv"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
@@ -207,12 +217,12 @@ def test_a_terminated_run_saves_and_goes_on(folders: Path, tmp_path: Path, monke
 def test_the_decoder_alone_learns_and_nothing_else_moves(folders: Path, tmp_path: Path) -> None:
     run = trainer(folders, tmp_path / "run", train_only="decoder", mixed_share=0.5, rate=3e-3)
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    batch = run.data.batch(0)
+    batch = batches(run, 0, 1)[0]
     rows = []
     for _ in range(20):
         run.iteration = 2  # the same draws every time, at the full rate
         rows.append(run.step(batch))
-    assert tuple(rows[0]) == CURVES["decoder"]
+    assert tuple(rows[0]) == ("iteration", "rate", *COLUMNS["decoder"])
     assert rows[-1]["decoder_fusion"] < 0.7 * rows[0]["decoder_fusion"]
     moved = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {name for name in before if name.startswith("decoder.")}
@@ -221,8 +231,8 @@ def test_the_decoder_alone_learns_and_nothing_else_moves(folders: Path, tmp_path
 def test_the_fusion_step_trains_what_inference_runs_but_the_auxiliary_branch(folders: Path, tmp_path: Path) -> None:
     run = trainer(folders, tmp_path / "run", train_only="fusion", main="mm", mixed_share=0.5, rate=3e-3)
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    for batch in run.data.batches(0, 3):
-        assert tuple(run.step(batch)) == CURVES["fusion"]
+    for batch in batches(run, 0, 3):
+        assert tuple(run.step(batch)) == ("iteration", "rate", *COLUMNS["fusion"])
     moved = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     for part in ("encoder.conv1", "cfgm.embed.mm", "cfgm.blocks.0.branches.mm", "cfgm.blocks.1", "decoder.decode"):
         assert any(name.startswith(part) for name in moved), part
@@ -363,7 +373,7 @@ def test_what_can_not_validate(folders: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"small\.png: 90×40 pixels"):
         Validation(None, tmp_path)
     run = trainer(folders, tmp_path / "run", validation(folders, every=1))
-    run.curves.append(run.step(run.data.batch(0)))
+    run.curves.append(run.step(batches(run, 0, 1)[0]))
     assert run.validate()
     assert not run.validate(), "once is enough"
     run.save()
@@ -477,7 +487,7 @@ def test_command_refuses(
 
 def test_training_learns(folders: Path, tmp_path: Path) -> None:
     run = trainer(folders, tmp_path / "run", rate=3e-3)
-    batch = run.data.batch(0)
+    batch = batches(run, 0, 1)[0]
     losses = [run.step(batch) for _ in range(30)]
     for name in ("mm_fusion", "dp_fusion"):
         assert losses[-1][name] < 0.7 * losses[0][name]
@@ -631,14 +641,14 @@ def test_losses_keep_full_precision_under_autocast() -> None:
 def test_recipes_are_read_strictly(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text('{"iterations": 7, "data": {"crop": 64}, "defocus": {"blur": [1, 2]}}')
-    recipe = read_recipe(path, ["data.batch=3", "losses.absolute=2"])
-    assert recipe == Recipe(
+    recipe = read_recipe(GIFNetRecipe, path, ["data.batch=3", "losses.absolute=2"])
+    assert recipe == GIFNetRecipe(
         iterations=7,
         data=DataConfig(crop=64, batch=3),
         defocus=DefocusConfig(blur=(1.0, 2.0)),
         losses=LossConfig(absolute=2.0),
     )
-    assert read_recipe(None) == Recipe()
+    assert read_recipe(GIFNetRecipe, None) == GIFNetRecipe()
     for setting, message in (
         ("data.crops=3", r"unknown setting data\.crops.*crop"),
         ("iterations=1.5", "iterations must be a whole number"),
@@ -650,10 +660,10 @@ def test_recipes_are_read_strictly(tmp_path: Path) -> None:
         ("data=3", "object"),
     ):
         with pytest.raises(InputError, match=message):
-            read_recipe(None, [setting])
+            read_recipe(GIFNetRecipe, None, [setting])
     path.write_text("{")
     with pytest.raises(InputError, match=r"recipe\.json"):
-        read_recipe(path)
+        read_recipe(GIFNetRecipe, path)
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
@@ -666,13 +676,13 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     rows = [line.split(" | ") for line in (ROOT / "docs" / "training.md").read_text("utf-8").splitlines()]
     documented = {row[0].strip("| `"): row[1] for row in rows if len(row) == 3}
-    for name, value in settings(asdict(Recipe())):
+    for name, value in settings(asdict(GIFNetRecipe())):
         default = documented[name]
         assert default == value if isinstance(value, str) else json.loads(default) == value, name
 
 
 def test_the_rate_rises_and_falls() -> None:
-    recipe = Recipe(iterations=1000, rate=1.0, warmup=100, final_rate=0.1)
+    recipe = GIFNetRecipe(iterations=1000, rate=1.0, warmup=100, final_rate=0.1)
     rates = [recipe.rate_at(i) for i in range(1000)]
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == pytest.approx(1.0)

@@ -68,14 +68,14 @@ class Moments(NamedTuple):
         deviation = torch.linalg.vector_norm(values - mean)
         return cls(values.numel(), mean.cpu().double(), deviation.cpu().double().square())
 
-    def __or__(self, other: "Moments") -> "Moments":
+    def merged(self, other: "Moments") -> "Moments":
         """Those of all values of both."""
         total, delta = self.number + other.number, other.mean - self.mean
         squares = self.squares + other.squares + delta**2 * (self.number * other.number / total)
         return Moments(total, self.mean + delta * (other.number / total), squares)
 
     def statistics(self) -> Statistics:
-        """What the norm uses."""
+        """The mean and deviation that the norm uses."""
         return Statistics(self.mean, (self.squares / self.number + EPSILON).sqrt())
 
 

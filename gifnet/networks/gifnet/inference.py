@@ -43,15 +43,15 @@ WHOLE = 1 << 30  # more pixels a side than any image has
 
 
 def inference_form(network: GIFNet, dtype: torch.dtype = torch.float32, main: Branch | None = None) -> "TiledGIFNet":
-    """The same network without dead work, folded, in tiles, computing in ``dtype``; shares no memory with it.
+    """The form in which a network runs: without dead work, folded, in tiles, computing in ``dtype``.
 
-    ``main`` is as for the network's ``forward``.
+    ``main`` overrides the configuration's main branch. It shares no memory with the network.
     """
     return TiledGIFNet(FoldedGIFNet(network, main).to_dtype(dtype)).eval().requires_grad_(False)
 
 
 def enhancing_form(network: GIFNet, dtype: torch.dtype = torch.float32) -> "TiledGIFNet | None":
-    """The form that enhances one image, if its main branch is another than that which fuses."""
+    """The form that enhances one image, where its main branch differs from the one that fuses; else None."""
     main = network.config.enhance_main
     return None if main in (None, network.config.main) else inference_form(network, dtype, main)
 
@@ -122,16 +122,16 @@ class TiledGIFNet(nn.Module):
             steps = 3 * len(tiles)
             main, other, mixed = Moments(), Moments(), Moments()
             for done, tile in enumerate(tiles, 1):
-                for moments in run.embed(tile):
-                    main, other = main | moments[0], other | moments[1]
+                for of_main, of_other in run.embed(tile):
+                    main, other = main.merged(of_main), other.merged(of_other)
                 progress(done, steps)
             run.cross_matrices = (
                 self.folded.cross_main.matrices(main.statistics()).to(run.like),
                 self.folded.cross_other.matrices(other.statistics()).to(run.like),
             )
             for done, tile in enumerate(tiles, 1 + len(tiles)):
-                for part in run.cross(tile):
-                    mixed |= part
+                for of_mixed in run.cross(tile):
+                    mixed = mixed.merged(of_mixed)
                 progress(done, steps)
             run.shifted_matrices = self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
             for done, tile in enumerate(tiles, 1 + 2 * len(tiles)):
@@ -148,7 +148,7 @@ class TiledGIFNet(nn.Module):
 
 
 class _Run:
-    """One image's way through the stages: the maps that are kept, and the computing of those that are not."""
+    """One image's way through the stages: the maps that are kept, and how the others are computed again."""
 
     cross_matrices: tuple[BlockMatrices, BlockMatrices]
     shifted_matrices: BlockMatrices
@@ -213,7 +213,7 @@ class _Run:
         return result.region, result.data
 
     def cut(self, region: Region, size: int, shift: int = 0) -> Iterator[Region]:
-        """See ``regions.cut``."""
+        """See ``tiles.cut``."""
         return cut(region, size, shift, self.shortest)
 
     def _map(self, name: str, region: Region) -> Map:

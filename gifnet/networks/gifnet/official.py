@@ -1,17 +1,14 @@
-"""The paper's released checkpoint, renamed to gifnet's own layout.
+"""The paper's released checkpoint, renamed to gifnet's own layout."""
 
-This is the one place that reads a pickle, and it does so through ``torch.load(weights_only=True)``.
-"""
-
-import pickle
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
-from . import GIFNet, GIFNetConfig
+from ..registry import Converter
+from .config import GIFNetConfig
+from .model import GIFNet
 
 _SWIN = "extractor_multask.SwinTransformerSpecific"
 _LAYER = f"{_SWIN}.layer1"
@@ -53,70 +50,46 @@ _UNUSED = {f"{_LAYER}.weights.1", f"{_LAYER}.weights_mfif.1"} | {
 }
 
 
-def convert_official(path: str | Path) -> GIFNet:
-    """Read the paper's checkpoint (a ``torch.save`` file of a state dict) into a GIFNet with DP as main branch.
+_OWN = ("getSharedFeatures.", "extractor_multask.", "cnnDecoder.", "decoder_rec.")  # beginnings of the paper's names
 
-    The network comes in its plain form, float32, on the CPU, in evaluation mode.
 
-    Raises CheckpointError, naming the file, when it is no such checkpoint: not readable with ``weights_only=True``,
-    not a dict of tensors, names missing or unknown, shapes or dtypes that differ, or values that are not finite.
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict is meant to be the paper's: one of its names is."""
+    return any(name.startswith(_OWN) for name in state)
+
+
+def convert(state: Mapping[str, Tensor], file: str) -> GIFNet:
+    """The paper's state dict as a GIFNet with DP as main branch, in float32, on the CPU, in evaluation mode.
+
+    Raises CheckpointError, naming the ``file``, for names that are missing or unknown, shapes or dtypes that differ,
+    and values that are not finite.
     """
-    path = Path(path)
-    official = _read_pickle(path)
+    official = dict(state)
     with torch.random.fork_rng(devices=[]):  # initial values are drawn, and thrown away
         model = GIFNet(GIFNetConfig(main="dp"))
     modules = _renamed_modules()
-    state: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for name, own in model.state_dict().items():
         module, _, parameter = name.rpartition(".")
         theirs = _PARAMETERS.get(name) or f"{modules[module]}.{parameter}"
         if theirs not in official:
-            raise CheckpointError(f"{path}: not the paper's checkpoint: it has no {theirs!r}")
+            raise CheckpointError(f"{file}: not the paper's checkpoint: it has no {theirs!r}")
         value = official.pop(theirs)
         shape = (1,) if name in _PARAMETERS else tuple(own.shape)  # λ is a list of one there
         if tuple(value.shape) != shape or value.dtype != torch.float32 or value.layout != torch.strided:
             raise CheckpointError(
-                f"{path}: {theirs} is {value.dtype} {tuple(value.shape)}; the paper's is {torch.float32} {shape}"
+                f"{file}: {theirs} is {value.dtype} {tuple(value.shape)}; the paper's is {torch.float32} {shape}"
             )
         if not value.isfinite().all():
-            raise CheckpointError(f"{path}: {theirs} has values that are not finite; weights must be")
-        state[name] = value.reshape(own.shape)
+            raise CheckpointError(f"{file}: {theirs} has values that are not finite; weights must be")
+        renamed[name] = value.reshape(own.shape)
     unknown = sorted(official.keys() - _UNUSED)
     if unknown:
-        raise CheckpointError(f"{path}: not the paper's checkpoint: it has unknown entries {', '.join(unknown[:3])}")
-    model.load_state_dict(state, strict=True)
+        raise CheckpointError(f"{file}: not the paper's checkpoint: it has unknown entries {', '.join(unknown[:3])}")
+    model.load_state_dict(renamed, strict=True)
     return model.eval()
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    expected = "give the paper's released .pth file"
-    if path.is_dir():
-        raise CheckpointError(f"{path}: a folder; {expected}")
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; {expected}")
-    if _is_safetensors(path):
-        raise CheckpointError(f"{path}: a safetensors file, which needs no conversion if gifnet wrote it; {expected}")
-    try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own message advises to turn the safeguard off
-        raise CheckpointError(
-            f"{path}: not a checkpoint of plain tensors: it is damaged or holds other objects, which are never loaded "
-            f"(weights_only=True); {expected}"
-        ) from error
-    except Exception as error:  # damaged files raise anything from EOFError to RuntimeError
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: not readable as a checkpoint ({reason}); {expected}") from error
-    if not isinstance(loaded, dict):
-        raise CheckpointError(f"{path}: a {type(loaded).__name__}, not a state dict of tensors; {expected}")
-    for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{path}: not a state dict of tensors: its entry {name!r} is a {type(value).__name__}; {expected}"
-            )
-    return dict(loaded)
-
-
-def _is_safetensors(path: Path) -> bool:
-    """By its content: a length, 8 bytes, and then a JSON object; torch.load would read it too where it is so named."""
-    with open(path, "rb") as file:
-        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
+CONVERTER = Converter(
+    "the paper's released .pth file of GIFNet, with tensors named getSharedFeatures.…", recognises, convert
+)

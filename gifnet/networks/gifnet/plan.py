@@ -6,9 +6,9 @@ What is not kept is computed again where it is needed, with wider halos. Against
 
 from typing import NamedTuple
 
-from ...errors import InputError
-from ...execution.memory import show_bytes
-from ...execution.plan import SMALLEST_TILE, Plan, check_tile
+from ...execution.choice import check_budget, tile_sizes
+from ...execution.plan import Plan
+from ...options.values import check_tile
 from ...regions import SHORTEST, Region
 from .cfgm import PATCH
 from .folded import BLOCK_HALO, DECODE_HALO
@@ -61,17 +61,12 @@ def make_plan(
     tile = check_tile(tile)
     if tile is None:
         return Plan(None, LADDER[0], _bytes(height, width, max(height, width), LADDER[0], channels * itemsize, window))
-    sizes = [TILE, TILE // 2, TILE // 4, SMALLEST_TILE] if tile == "auto" else [tile]
-    for size in (size // window * window for size in sizes):
+    for size in tile_sizes(tile, TILE, window):
         for keep in LADDER:
             plan = Plan(size, keep, _bytes(height, width, size, keep, channels * itemsize, window))
             if plan.bytes <= budget:
                 return plan
-    raise InputError(
-        f"memory: {width}×{height} pixels take {show_bytes(plan.bytes)} beside the images themselves in tiles of "
-        f"{plan.tile}, but only {show_bytes(budget)} may be used; give more memory"
-        + ("" if size <= SMALLEST_TILE else " or smaller tiles")
-    )
+    return check_budget(plan, height, width, budget)
 
 
 def _bytes(height: int, width: int, tile: int, keep: tuple[str, ...], pixel: int, window: int) -> int:

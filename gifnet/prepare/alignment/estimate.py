@@ -11,16 +11,18 @@ search over rotations and scales with Fourier correlation for the shift (Fitch e
 
 from operator import itemgetter
 
-from ...errors import AlignmentError, InputError
+from ...errors import AlignmentError
 from ...images.picture import Picture
 from ...images.reading import ImageLike, read
+from ...options import declarations as options
+from ...options.values import Motion
 from .confidence import confidence_of
 from .description import Source
 from .refinement import refined, without_shear
 from .search import Limits, search
-from .transform import MOTIONS, Alignment, Motion, overlap_of
+from .transform import Alignment, overlap_of
 
-MIN_CONFIDENCE = 0.2
+MIN_CONFIDENCE = options.MIN_CONFIDENCE.default
 SEARCH_SIDE, SIDES = 160, (320, 640, 1280)  # pixels of the longer side at which to search, then to refine
 
 
@@ -28,23 +30,26 @@ def align(
     a: ImageLike,
     b: ImageLike,
     *,
+    page: int | None = None,
     motion: Motion = "affine",
     max_shift: float = 0.25,
     max_rotation: float = 6.0,
     max_scale: float = 1.06,
-    min_confidence: float = MIN_CONFIDENCE,
+    min_confidence: float = 0.2,
 ) -> Alignment:
     """Estimate the transform between two images of one scene, of the same sensor or of differing ones.
 
     Args:
         a: an image as ``gifnet.fuse`` takes it: the grid to align to. Transparent pixels don't count.
-        b: likewise, of any size; it is taken to show about what ``a`` shows, larger or smaller.
-        motion: ``"translation"``, ``"similarity"`` (and rotation, scale), ``"affine"`` or ``"homography"``.
-        max_shift: how far to search, as a part of each side.
-        max_rotation: how far to search, in degrees either way; not with ``"translation"``.
-        max_scale: how far to search, as a factor either way, once both images have been brought to one size; not with
-            ``"translation"``.
-        min_confidence: refuse what is below it.
+        b: an image of the same kinds, of any size; it is taken to show about what ``a`` shows, larger or smaller.
+        page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
+        motion: what may lie between the images: ``"translation"``, ``"similarity"`` (and rotation, scale), ``"affine"``
+            or ``"homography"``.
+        max_shift: how far to search, as a part of each side. From 0 to 0.5.
+        max_rotation: how far to search, in degrees either way. From 0 to 45; not with ``"translation"``.
+        max_scale: how far to search, as a factor either way, once both images have been brought to one size. From 1 to
+            2; not with ``"translation"``.
+        min_confidence: refuse what is below it, from 0 to 1.
 
     Returns:
         The transform, how sure it is, and where both images are defined. The confidence is the share of the image's
@@ -54,10 +59,14 @@ def align(
     Raises:
         AlignmentError: the images have too little structure in common.
         InputError: whatever is wrong with an image or argument.
-        ImportError: OpenCV is missing (extra "align").
+        MissingExtraError: OpenCV is missing (extra "align").
     """
-    limits = Limits(max_shift, max_rotation, max_scale)
-    return align_pictures(read(a, "a").load(), read(b, "b").load(), motion, limits, min_confidence)
+    limits = Limits(
+        options.MAX_SHIFT.check(max_shift), options.MAX_ROTATION.check(max_rotation), options.MAX_SCALE.check(max_scale)
+    )
+    motion, min_confidence = options.MOTION.check(motion), options.MIN_CONFIDENCE.check(min_confidence)
+    page = options.PAGE.check(page)
+    return align_pictures(read(a, "a", page).load(), read(b, "b", page).load(), motion, limits, min_confidence)
 
 
 def align_pictures(
@@ -68,10 +77,6 @@ def align_pictures(
     min_confidence: float = MIN_CONFIDENCE,
 ) -> Alignment:
     """As ``align``, of images already read."""
-    if motion not in MOTIONS:
-        raise InputError(f"motion: {motion!r}; use {', '.join(map(repr, MOTIONS))}")
-    if not 0 <= min_confidence <= 1:
-        raise InputError(f"min_confidence: {min_confidence} is outside 0 to 1")
     limits = limits or Limits()
     first, second = Source.of(a), Source.of(b)
     longest = min(max(first.size), max(second.size))  # so that both can be brought to one size without enlarging

@@ -2,11 +2,9 @@
 
 from typing import Any
 
+from ...extras import require
+
 
 def opencv() -> Any:
-    """The module. Raises ImportError, saying how to install it."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise ImportError("aligning needs OpenCV: pip install 'gifnet[align]'") from error
-    return cv2
+    """The module. Raises MissingExtraError."""
+    return require("cv2", extra="align", purpose="aligning")

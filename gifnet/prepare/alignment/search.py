@@ -7,11 +7,11 @@ from operator import itemgetter
 
 import numpy as np
 
-from ...errors import InputError
+from ...options.values import Motion
 from .description import Edges, Source
 from .opencv import opencv
 from .refinement import STILLNESS, refined
-from .transform import Array, Motion, corners
+from .transform import Array, corners
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,6 @@ class Limits:
     shift: float = 0.25
     rotation: float = 6.0
     scale: float = 1.06
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.shift <= 0.5:
-            raise InputError(f"max_shift: {self.shift} is outside 0 to 0.5 (half of each side)")
-        if not 0 <= self.rotation <= 45:
-            raise InputError(f"max_rotation: {self.rotation} is outside 0 to 45 degrees")
-        if not 1 <= self.scale <= 2:
-            raise InputError(f"max_scale: {self.scale} is outside 1 to 2")
 
     def starts(self, motion: Motion) -> list[tuple[float, float]]:
         """Rotations in radians and scales, close enough for the ascent to find what lies between them."""

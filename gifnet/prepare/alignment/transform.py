@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -11,10 +11,9 @@ from torch import Tensor
 from ...errors import InputError
 from ...images.picture import Picture
 from ...images.reading import ImageLike, read
+from ...options.values import Motion
 from .opencv import opencv
 
-Motion: TypeAlias = Literal["translation", "similarity", "affine", "homography"]
-MOTIONS: tuple[Motion, ...] = get_args(Motion)
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Box: TypeAlias = tuple[int, int, int, int]
 

@@ -18,7 +18,7 @@ from gifnet.networks.gifnet.padding import reflect_pad
 from gifnet.networks.gifnet.plan import LADDER, make_plan
 from gifnet.regions import SHORTEST, Region
 
-TASKS = ("ivif", "medical", "meif", "mfif", "nir", "remote")
+SMALL, LARGE = ["medical", "mfif", "remote"], ["ivif", "meif", "nir"]  # tasks, by the size of their images
 CROPS = ("crop64", "crop70x101", "crop_1")
 
 
@@ -45,7 +45,7 @@ def folded(official: GIFNet) -> dict[str, TiledGIFNet]:
 
 
 @pytest.mark.parametrize("crop", CROPS)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SMALL + LARGE)
 @torch.inference_mode()
 def test_golden_crops(official: GIFNet, folded: dict[str, TiledGIFNet], task: str, crop: str) -> None:
     golden = load_file(shared_file(f"reference/golden/{task}_{crop}.safetensors"))
@@ -66,7 +66,7 @@ def test_golden_crops(official: GIFNet, folded: dict[str, TiledGIFNet], task: st
         assert_within(gated, golden["gated_features"], 5e-5)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SMALL + [pytest.param(task, marks=pytest.mark.slow) for task in LARGE])
 @torch.inference_mode()
 def test_golden_whole_images_in_tiles(official: GIFNet, task: str) -> None:
     a, b, expected = (
@@ -81,7 +81,7 @@ def test_golden_whole_images_in_tiles(official: GIFNet, task: str) -> None:
 @pytest.mark.parametrize("main", ["dp", "mm"])
 @torch.inference_mode()
 def test_folded_form_equals_plain_at_every_side_from_1_to_20(main: str) -> None:
-    plain = random_network(1)
+    plain = random_network(1, growth=4, position_hidden=8)
     folded = in_one_piece(plain, main)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(2)
     for height in range(1, 21):
@@ -267,7 +267,7 @@ def test_moments_merge_to_those_of_all_values() -> None:
     values = torch.randn(3, 40, 30, generator=torch.Generator().manual_seed(6)) * 3 + 100
     moments = Moments()
     for tile in cut(Region(0, 40, 0, 30), 16):
-        moments |= Moments.of(tile.of(values, Region(0, 40, 0, 30)))
+        moments = moments.merged(Moments.of(tile.of(values, Region(0, 40, 0, 30))))
     flat = values.double().flatten().numpy()
     assert moments.number == flat.size
     mean, deviation = moments.statistics()

@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gifnet.checkpoints.format import load_weights, save_weights
+from gifnet.checkpoints.official import convert_official
 from gifnet.errors import CheckpointError
 from gifnet.networks.gifnet import GIFNet, GIFNetConfig
-from gifnet.networks.gifnet.official import _PARAMETERS, _renamed_modules, convert_official
+from gifnet.networks.gifnet.official import _PARAMETERS, _renamed_modules
 
 OFFICIAL = SHARED / "reference" / "gifnet_official.pth"
 LAYER = "extractor_multask.SwinTransformerSpecific.layer1"
@@ -145,10 +146,17 @@ def test_truncated_file(official: dict[str, Tensor], tmp_path: Path, share: floa
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pth"])
-def test_safetensors_file(official: dict[str, Tensor], tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    save_file(official, path)
-    assert refused(path, "a safetensors file, which needs no conversion")
+def test_safetensors_files(model: GIFNet, official: dict[str, Tensor], tmp_path: Path, name: str) -> None:
+    """The paper's tensors may lie in one; gifnet's own file needs no conversion, whatever its name."""
+    path, own = tmp_path / name, tmp_path / "own.safetensors"
+    save_file({key: value.contiguous() for key, value in official.items()}, path)
+    converted = convert_official(path)
+    assert isinstance(converted, GIFNet)
+    assert torch.equal(converted.encoder.conv1.weight, model.encoder.conv1.weight)
+    save_weights(model, own)
+    assert refused(own.rename(path), "a safetensors file that gifnet wrote, which needs no conversion")
+    path.write_bytes(path.read_bytes()[:-100])
+    assert refused(path, "not readable as a safetensors file")
 
 
 class Harmful:
@@ -198,7 +206,8 @@ def test_a_dict_of_other_things(tmp_path: Path, content: dict[Any, Any]) -> None
 
 
 def test_empty_dict(tmp_path: Path) -> None:
-    assert refused(saved(tmp_path, {}), "not the paper's checkpoint: it has no 'getSharedFeatures")
+    assert refused(saved(tmp_path, {}), "not the paper's checkpoint, of any network .*tensors named getSharedFeatures")
+    assert refused(saved(tmp_path, {"layer.weight": torch.zeros(3)}), "not the paper's checkpoint, of any network")
 
 
 def test_missing_entry(official: dict[str, Tensor], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""The two alternating steps: each trains the shared parts and its own task's branch as the main one.
+"""GIFNet's training steps, from a batch to its losses.
 
-And a step of the global decoder alone, to finish with.
+The paper's two alternate: each trains the shared parts and its own task's branch as the main one. The others run the
+network as inference does: for infrared-visible pairs and focus pairs, for all tasks at once, and for enhancing.
 """
 
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..networks.gifnet import Branch, GIFNet
-from .losses import LossConfig, Phi, detail_energy, exposure_loss, multi_modal_loss, photography_loss, public_loss
-from .tasks import EXPOSURE, MODAL, EnhanceBatch, TaskBatch
+from ....networks.gifnet import Branch, GIFNet
+from ...losses import LossConfig, Phi, detail_energy, exposure_loss, multi_modal_loss, photography_loss, public_loss
+from ...tasks import EXPOSURE, MODAL, EnhanceBatch, TaskBatch
 
 
 class Planes(NamedTuple):

@@ -1,0 +1,74 @@
+"""The inference form of a network that is local: no pixel of its result depends on others than those around it."""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from ..options.values import Tile, check_tile
+from ..regions import Region
+from .choice import check_budget, tile_sizes
+from .form import Sink, Source
+from .plan import Plan
+from .tiles import cut
+
+TILE = 512  # pixels a side, where memory allows
+WHOLE = 1 << 30  # more pixels a side than any image has
+
+
+class LocalForm:
+    """Runs a plain network tile by tile, each with so many pixels around it that the result is that of one piece.
+
+    Args:
+        network: ``network(a, b)`` fuses planes (1, 1, h, w); it is copied.
+        dtype: to compute in.
+        halo: how many pixels around it a pixel of the result depends on.
+        values: how many values a pixel keeps in memory at once, at most, while the network computes.
+        grid: where the network cuts the image into windows or makes it smaller: by how many pixels. Tiles begin there.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype, halo: int, values: int, grid: int = 1) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False).to(dtype)
+        self.dtype, self.values, self.grid = dtype, values, grid
+        self.halo = halo + -halo % grid
+        self.device = torch.device("cpu")
+
+    def to(self, device: torch.device) -> "LocalForm":
+        """Itself, moved to a device."""
+        self.network, self.device = self.network.to(device), device
+        return self
+
+    def make_plan(self, height: int, width: int, budget: int, tile: Tile) -> Plan:
+        """See ``InferenceForm``."""
+
+        def plan(size: int | None) -> Plan:
+            sides = (side if size is None else min(side, size + 2 * self.halo) for side in (height, width))
+            rows, columns = sides
+            return Plan(size, (), rows * columns * (self.values * self.dtype.itemsize + 12))  # and planes in float32
+
+        if check_tile(tile) is None:
+            return plan(None)
+        plans = [plan(size) for size in tile_sizes(tile, TILE, self.grid)]
+        fitting = next((one for one in plans if one.bytes <= budget), plans[-1])
+        return check_budget(fitting, height, width, budget)
+
+    def run(
+        self,
+        source: Source,
+        sink: Sink,
+        height: int,
+        width: int,
+        plan: Plan | None,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """See ``InferenceForm``."""
+        image = Region(0, height, 0, width)
+        tiles = list(cut(image, (plan.tile if plan else None) or WHOLE))
+        with torch.inference_mode():
+            for done, tile in enumerate(tiles, 1):
+                around = tile.grown(self.halo, image)
+                planes = source(around).to(self.device, self.dtype)
+                fused = self.network(planes[:, :1], planes[:, 1:])
+                sink(tile, tile.of(fused.float().clamp(0, 1), around))
+                progress(done, len(tiles))

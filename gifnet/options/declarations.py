@@ -1,0 +1,306 @@
+"""The declarations of all options. The tests hold signatures, docstrings and the command line's flags to them.
+
+A new option is declared here, named in the signatures and docstrings of the functions that take it, in ``keywords``
+where these are overloaded, and in the command line's verbs that take it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+from . import values
+from .values import MOTIONS, SMALLEST_TILE
+
+Checked = TypeVar("Checked")
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How the command line takes an option. One that is False unless its flag is there needs none of this."""
+
+    of_text: Callable[[str], Any] = str
+    metavar: str | None = None
+    choices: Sequence[str] | None = None
+    alone: Any = None  # the value of the flag without one; None: it must have one
+    note: str = ""  # what its help says after the option's, of the values as they are written here
+
+
+@dataclass(frozen=True)
+class Option(Generic[Checked]):
+    """One option of functions and of the command line."""
+
+    name: str
+    type: Any  # its annotation in signatures
+    default: Any
+    help: str  # its entry in docstrings; the command line shows the first sentence
+    check: Callable[[Any], Checked] = _unchanged  # the value in one form; raises InputError
+    flag: Flag = field(default_factory=Flag)
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the help, as plain text."""
+        return self.help.split(". ")[0].removesuffix(".").replace("``", "")
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+PAGE = Option(
+    "page",
+    int | None,
+    None,
+    "of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.",
+    values.check_page,
+    Flag(int, "N"),
+)
+
+# --- what is done to the images first -----------------------------------------------------------------
+
+STRETCH = Option(
+    "stretch",
+    values.Stretch,
+    False,
+    "map the range between two percentiles to black and white first, each grey input on its own. True (0.1 and 99.9), "
+    "or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like. Images in colour "
+    "are left alone.",
+    values.check_stretch,
+    Flag(values.percentiles_of_text, "LOW,HIGH", note="such as 1,99"),
+)
+RESIZE = Option(
+    "resize",
+    values.Resize,
+    None,
+    'bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For images '
+    "that show the same: ratios of sides that differ by more than 2 % are refused.",
+    values.check_resize,
+    Flag(choices=("a", "b")),
+)
+ALIGN = Option(
+    "align",
+    values.Align,
+    False,
+    "warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True "
+    '(``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Needs the '
+    "extra ``[align]``; no batches of several.",
+    values.check_align,
+    Flag(values.align_of_text, "MOTION", alone=True, note=f"--align (affine) or --align=MOTION: {', '.join(MOTIONS)}"),
+)
+
+# --- how it is computed -------------------------------------------------------------------------------
+
+TILE = Option(
+    "tile",
+    values.Tile,
+    "auto",
+    f"pixels a side of what is worked on at once, from {SMALLEST_TILE}. Rounded down to a multiple of 8. ``None``: the "
+    'whole image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.',
+    values.check_tile,
+    Flag(values.tile_of_text, "N", note="or auto (default), or none: in one piece"),
+)
+MEMORY = Option(
+    "memory",
+    values.Memory,
+    None,
+    'how much may be used, of RAM, the images included, or of a GPU\'s memory. In bytes or as ``"2GB"``. None: 70 % '
+    "of what is free. With less, stage results are computed again instead of kept, which takes up to twice as long. "
+    'The plan is logged (level DEBUG, "gifnet").',
+    values.check_memory,
+    Flag(values.memory_of_text, "SIZE", note="2GB, 500MB, ...; by default 70 % of what is free"),
+)
+PROGRESS = Option(
+    "progress",
+    values.Progress,
+    None,
+    "True: a progress bar on stderr; a function of the steps done and their number, which may end the work with an "
+    "exception; False: neither; None: a bar on a terminal, after two seconds.",
+    values.check_progress,
+)
+PAN_PROGRESS = replace(PROGRESS, help=PROGRESS.help + " It begins anew with every band.")
+FOLDER_PROGRESS = replace(
+    PROGRESS,
+    default=True,
+    help="True or None: a progress bar on stderr, if that is a terminal; a function of the images done, failed ones "
+    "included, and their number, which may end the work with an exception; False: neither.",
+)
+EVALUATION_PROGRESS = replace(
+    PROGRESS,
+    default=True,
+    help="True or None: a progress bar on stderr; a function of the pairs done and their number, which may end the "
+    "work with an exception; False: neither.",
+)
+OUT: Option[Any] = Option(
+    "out",
+    Any,
+    None,
+    "an array of the result's shape and dtype to write it into, such as a ``numpy.memmap``; it is returned. With "
+    "``numpy.memmap`` or other sliceable arrays (h5py, zarr) as inputs, images may be larger than memory: they are "
+    "read and written by regions.",
+)
+STRENGTH = Option(
+    "strength",
+    float,
+    1.0,
+    "from 0 (the image as it is) to 1 (the network's result). Between them, a blend of luminances.",
+    values.check_strength,
+    Flag(float, note="1 by default"),
+)
+
+# --- the model ----------------------------------------------------------------------------------------
+
+MODEL: Option[Any] = Option(
+    "model",
+    values.Name,
+    "gifnet",
+    '``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository ``org/name`` or '
+    "``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.",
+    flag=Flag(note="gifnet by default"),
+)
+NAME_OR_PATH = replace(MODEL, name="name_or_path")
+MODEL_OR_FUSER = replace(
+    MODEL, type=Any, help=MODEL.help + " Or a ``Fuser``, which brings its own device and precision."
+)
+SHA256: Option[Any] = Option(
+    "sha256", str | None, None, "if given, the weights' file must have this SHA-256 (hexadecimal)."
+)
+DEVICE: Option[Any] = Option(
+    "device",
+    values.Device,
+    "auto",
+    'where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is '
+    "GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.",
+    flag=Flag(note="auto by default"),
+)
+DTYPE: Option[Any] = Option(
+    "dtype",
+    values.Dtype,
+    "auto",
+    'the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is float16 on '
+    "CUDA, float32 elsewhere. The result's dtype does not depend on it.",
+    flag=Flag(note="auto by default"),
+)
+PAN_DTYPE = replace(
+    DTYPE,
+    default="float32",
+    help='the precision to compute in: ``"float32"``, ``"float16"`` or ``"bfloat16"``. At the low contrast of this '
+    "work, the shorter ones lose detail.",
+    flag=Flag(note="float32 by default"),
+)
+
+# --- folders ------------------------------------------------------------------------------------------
+
+RECURSIVE: Option[Any] = Option(
+    "recursive",
+    bool,
+    False,
+    "take in subfolders, and keep them among the results. Hidden ones and links to folders are left out.",
+)
+SUFFIX: Option[Any] = Option(
+    "suffix",
+    str | None,
+    None,
+    "of the results, which is their format, such as ``.png``. None: that of the (first) image if gifnet writes this "
+    "format, else ``.png``.",
+    flag=Flag(metavar=".EXT", note="by default the input's, else .png"),
+)
+OVERWRITE: Option[Any] = Option(
+    "overwrite", bool, False, "do everything again, and replace whatever has an output's name."
+)
+SKIP_UNMATCHED: Option[Any] = Option(
+    "skip_unmatched", bool, False, "leave out files without a partner instead of counting them as failed."
+)
+REPORT: Option[Any] = Option(
+    "report",
+    values.Lines | None,
+    None,
+    "called with a line about each problem when it is found; about pairing, before any work.",
+)
+
+# --- aligning -----------------------------------------------------------------------------------------
+
+MOTION = Option(
+    "motion",
+    values.Motion,
+    "affine",
+    'what may lie between the images: ``"translation"``, ``"similarity"`` (and rotation, scale), ``"affine"`` or '
+    '``"homography"``.',
+    values.check_motion,
+    Flag(choices=MOTIONS, note="affine by default"),
+)
+MAX_SHIFT = Option(
+    "max_shift",
+    float,
+    0.25,
+    "how far to search, as a part of each side. From 0 to 0.5.",
+    values.number_between("max_shift", 0, 0.5, "0 to 0.5 (half of each side)"),
+    Flag(float, "PART", note="0.25 by default"),
+)
+MAX_ROTATION = Option(
+    "max_rotation",
+    float,
+    6.0,
+    'how far to search, in degrees either way. From 0 to 45; not with ``"translation"``.',
+    values.number_between("max_rotation", 0, 45, "0 to 45 degrees"),
+    Flag(float, "DEGREES", note="6 by default"),
+)
+MAX_SCALE = Option(
+    "max_scale",
+    float,
+    1.06,
+    "how far to search, as a factor either way, once both images have been brought to one size. From 1 to 2; not with "
+    '``"translation"``.',
+    values.number_between("max_scale", 1, 2, "1 to 2"),
+    Flag(float, "FACTOR", note="1.06 by default"),
+)
+MIN_CONFIDENCE = Option(
+    "min_confidence",
+    float,
+    0.2,
+    "refuse what is below it, from 0 to 1.",
+    values.number_between("min_confidence", 0, 1, "0 to 1"),
+    Flag(float, note="0.2 by default"),
+)
+
+# --- rasters ------------------------------------------------------------------------------------------
+
+NODATA = Option(
+    "nodata",
+    float | None,
+    None,
+    "the value of pixels that have none in ``out``. None: the multispectral nodata value, else PAN's if the dtype can "
+    "hold it, else NaN in floating point. A pixel is nodata where PAN is, or where the multispectral pixel that it "
+    "lies in is, or where there is none. No valid pixel gets this value.",
+    values.check_nodata,
+    Flag(float, note="by default that of MS, else PAN"),
+)
+
+# --- evaluation ---------------------------------------------------------------------------------------
+
+METRICS: Option[Any] = Option(
+    "metrics",
+    Iterable[str] | None,
+    None,
+    "names in ``gifnet.metrics.METRICS``. None: all that take a fused image and two sources, on each pair those that "
+    "its size allows.",
+    flag=Flag(metavar="NAME"),
+)
+SAVE_FUSED: Option[Any] = Option(
+    "save_fused",
+    values.Name | None,
+    None,
+    "a folder for what the models make, as ``LABEL[/SET]/STEM.png``. Made if need be. In a label, characters that file "
+    "names had better not have become ``_``.",
+    flag=Flag(metavar="DIR"),
+)
+
+# --- the command line only ----------------------------------------------------------------------------
+
+MAX_PIXELS: Option[Any] = Option(
+    "max_pixels",
+    int | None,
+    None,
+    "read images of up to so many pixels, from files that you trust. In Python, raise ``PIL.Image.MAX_IMAGE_PIXELS``.",
+    flag=Flag(values.pixels_of_text, "N", note="such as 500M; 178956970 by default"),
+)

@@ -1,0 +1,43 @@
+"""The options of overloaded functions as keyword arguments, for type checkers.
+
+``fuse`` and ``enhance`` have overloads, so that their result has the type of their input. These are written with
+``**options: Unpack[FuseOptions]``; the functions themselves name each option.
+"""
+
+from typing import Any, TypedDict
+
+from .values import Align, Device, Dtype, Memory, Name, Progress, Resize, Stretch, Tile
+
+
+class EnhanceImageOptions(TypedDict, total=False):
+    """Of ``Fuser.enhance``."""
+
+    page: int | None
+    stretch: Stretch
+    tile: Tile
+    memory: Memory
+    progress: Progress
+    out: Any
+
+
+class FuseImagesOptions(EnhanceImageOptions, total=False):
+    """Of ``Fuser.fuse``."""
+
+    resize: Resize
+    align: Align
+
+
+class LoadOptions(TypedDict, total=False):
+    """Of functions that load a model."""
+
+    model: Name
+    device: Device
+    dtype: Dtype
+
+
+class EnhanceOptions(EnhanceImageOptions, LoadOptions, total=False):
+    """Of ``gifnet.enhance``."""
+
+
+class FuseOptions(FuseImagesOptions, LoadOptions, total=False):
+    """Of ``gifnet.fuse``."""
