@@ -20,6 +20,7 @@ from .images.chroma import MARGIN
 from .images.lazy import ArrayCanvas, LazyPicture
 from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
 from .images.picture import Picture, PictureInfo, ReadablePicture, check_alike
+from .images.profiles import OneProfile
 from .images.reading import ImageLike, read
 from .networks.registry import SelfContained, enhancing_form, inference_form
 from .options.declarations import STRENGTH
@@ -185,11 +186,14 @@ class Fuser:
             if preparation.resize is not None or preparation.align is not None or out is not None:
                 raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
             named = zip(argument_names(), images, strict=False)
-            pictures = (preparation.one(read(image, name, preparation.page)).load() for name, image in named)
+            one_profile = OneProfile()
+            read_in = (preparation.one(read(image, name, preparation.page)) for name, image in named)
+            pictures = (one_profile(picture).load() for picture in read_in)
             return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
         first, second = (read(image, name, preparation.page) for name, image in zip("ab", images, strict=True))
         first, second = preparation.pair(first, second)
         check_alike(first, second)
+        first, second = map(OneProfile(), (first, second))
         return self._execute(execution, first, second, 1.0, out)
 
     def enhance_image(

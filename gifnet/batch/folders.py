@@ -222,9 +222,13 @@ def _run(
 
 
 def _protect(inputs: Sequence[Path], matches: Sequence[Match], out: Path) -> None:
-    """Refuse to replace an input, as may happen where an input folder lies in that of the results."""
+    """Refuse to replace an input, as may happen where folders lie in each other, or through symbolic links."""
     resolved = functools.cache(Path.resolve)  # folders are few, files may be many
-    taken = {resolved(path.parent) / path.name for path in inputs}
+
+    def place(path: Path) -> Path:
+        return path.resolve() if path.is_symlink() else resolved(path.parent) / path.name
+
+    taken = {place(path) for path in inputs}
     for target in (out / match.output for match in matches):
-        if resolved(target.parent) / target.name in taken:
+        if place(target) in taken:
             raise InputError(f"{target}: would be an input and an output; give another folder for the results")

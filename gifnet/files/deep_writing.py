@@ -13,19 +13,22 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .deep import Array, check_installed
+from .metadata import Metadata
 
 
-def write_png(array: Array, exif: bytes, icc: bytes, name: str) -> bytes:
+def write_png(array: Array, metadata: Metadata, name: str) -> bytes:
     """The content of a 16-bit PNG file."""
     check_installed(name)
     import imagecodecs
 
     content = bytes(imagecodecs.png_encode(np.array(array, order="C")))
     chunks = b""
-    if icc:
-        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
-    if exif:
-        chunks += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    if metadata.icc:
+        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
+    if metadata.dpi:
+        chunks += _chunk(b"pHYs", struct.pack(">LLB", *(round(number / 0.0254) for number in metadata.dpi), 1))
+    if metadata.exif:
+        chunks += _chunk(b"eXIf", metadata.exif.removeprefix(b"Exif\0\0"))
     header = 8 + 25  # signature and IHDR
     return content[:header] + chunks + content[header:]
 
@@ -35,11 +38,13 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">L", len(content)) + kind + content + struct.pack(">L", checksum)
 
 
-def write_tiff(array: Array, exif: bytes, icc: bytes, name: str) -> bytes:
-    """The content of a 16-bit or float32 TIFF file."""
+def write_tiff(array: Array, metadata: Metadata, name: str) -> bytes:
+    """The content of a 16-bit or float32 TIFF file. Grey with alpha of 16 bits becomes RGBA, which Pillow reads too."""
     check_installed(name)
     import tifffile
 
+    if array.shape[2] == 2 and array.dtype == np.uint16:
+        array = array[..., [0, 0, 0, 1]]
     channels = array.shape[2]
     buffer = io.BytesIO()
     tifffile.imwrite(
@@ -50,13 +55,21 @@ def write_tiff(array: Array, exif: bytes, icc: bytes, name: str) -> bytes:
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
         compression="deflate",
         predictor=True,
-        iccprofile=icc or None,
+        iccprofile=metadata.icc or None,
+        resolution=metadata.dpi,
+        resolutionunit="inch" if metadata.dpi else None,
         metadata=None,
         software=False,
         maxworkers=1,
     )
-    content = buffer.getvalue()
-    return with_exif(content, exif) if exif else content
+    return with_tags(buffer.getvalue(), metadata)
+
+
+def with_tags(tiff: bytes, metadata: Metadata) -> bytes:
+    """The TIFF with EXIF and georeference."""
+    for tags in filter(None, (metadata.exif, metadata.geo)):
+        tiff = with_exif(tiff, tags)
+    return tiff
 
 
 def with_exif(tiff: bytes, exif: bytes) -> bytes:

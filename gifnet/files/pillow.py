@@ -1,8 +1,9 @@
 """Pillow's images to rasters and back."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,7 +20,7 @@ def from_pil(image: Image.Image, name: str) -> Raster:
     with decoding(name):
         image.load()
         array = _deep_grey(image, name) if image.mode.startswith("I") else np.asarray(_eight_bits_or_float(image))
-        metadata = Metadata.of(exif_of(image), image.info.get("icc_profile"), upright=False)
+        metadata = metadata_of(image, upright=False)
     return Raster(array if array.ndim == 3 else array[..., None], metadata)
 
 
@@ -69,6 +70,10 @@ def exif_of(image: Image.Image) -> Image.Exif:
         return Image.Exif()
 
 
+def metadata_of(image: Image.Image, upright: bool, tags: Mapping[int, Any] | None = None) -> Metadata:
+    return Metadata.of(exif_of(image), image.info.get("icc_profile"), upright, image.info.get("dpi"), tags)
+
+
 def to_pil(raster: Raster) -> Image.Image:
     """A PIL image with the metadata; the raster must fit."""
     array = np.ascontiguousarray(raster.array)
@@ -78,6 +83,8 @@ def to_pil(raster: Raster) -> Image.Image:
         image.info["exif"] = metadata.exif
     if metadata.icc:
         image.info["icc_profile"] = metadata.icc
+    if metadata.dpi:
+        image.info["dpi"] = metadata.dpi
     return image
 
 

@@ -22,7 +22,7 @@ from .formats import formats_to_open
 from .identity import refuse_unreadable
 from .limits import check_pixels, check_whole, size_of
 from .metadata import ORIENTATION, Metadata
-from .pillow import decoding, exif_of, from_pil
+from .pillow import decoding, exif_of, from_pil, metadata_of
 from .raster import Array, Raster
 from .tiff_pixels import declares_fewer_bits, read_deep_tiff
 
@@ -103,10 +103,9 @@ def _decoded(file: BinaryIO, opened: Image.Image, name: str, page: int) -> Raste
     if array is None:
         _check_jpeg(file, opened, name)
         opened.load()
-        metadata = Metadata.of(exif_of(opened), opened.info.get("icc_profile"), upright=True)
+        metadata = metadata_of(opened, upright=True)
         return replace(from_pil(_upright(opened), name), metadata=metadata)
-    exif = exif_of(opened)
-    return _turned(Raster(array, Metadata.of(exif, opened.info.get("icc_profile"), upright=True)), exif)
+    return _turned(Raster(array, metadata_of(opened, upright=True)), exif_of(opened))
 
 
 def _other_than_pillow(file: BinaryIO, opened: Image.Image, name: str, page: int) -> Array | None:
@@ -139,7 +138,8 @@ def _read_tiff(file: BinaryIO, name: str, page: int | None) -> Raster:
         if raster is not None:
             return raster
     array, exif, icc = read_deep_tiff(file, chosen, name)
-    return _turned(Raster(array, Metadata.of(exif, icc, upright=True)), exif)
+    metadata = Metadata.of(exif, icc, upright=True, dpi=tiff.resolution(chosen), tags=chosen.tags)
+    return _turned(Raster(array, metadata), exif)
 
 
 def _pillow_holds(directory: tiff.Directory) -> bool:
@@ -167,7 +167,7 @@ def _read_tiff_by_pillow(file: BinaryIO, directory: tiff.Directory, name: str) -
             if directory.compression in _COMMON_COMPRESSIONS:
                 raise
             return None
-        metadata = Metadata.of(exif_of(opened), opened.info.get("icc_profile"), upright=True)
+        metadata = metadata_of(opened, upright=True, tags=directory.tags)
         raster = replace(from_pil(_upright(opened), name), metadata=metadata)
     if directory.photometric == 0 and raster.array.dtype != np.uint8:  # Pillow inverts 8 bits only
         return replace(raster, array=(65535 if raster.array.dtype == np.uint16 else 1) - raster.array)

@@ -193,6 +193,19 @@ def _expected(directory: Directory) -> int:
     return planes * math.ceil(directory.height / min(rows, directory.height))
 
 
+def resolution(directory: Directory) -> tuple[float, float] | None:
+    """Pixels per inch, across and down, where it says so."""
+    per_inch = {2: 1.0, 3: 2.54}.get(directory.number(296, 2))
+    found: list[Any] = [directory.tags.get(tag) for tag in (282, 283)]
+    if per_inch is None or None in found:
+        return None
+    try:
+        across, down = (float(number[0] if isinstance(number, tuple) else number) * per_inch for number in found)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return across, down
+
+
 class PageFirst:
     """A TIFF file in which another directory than the first comes first, for decoders that only read that one."""
 

@@ -1,7 +1,9 @@
 """Image files written, whole or not at all."""
 
 import io
+import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from .metadata import Metadata
 from .pillow import to_pil
 from .raster import Raster, depth, rounded
 
+logger = logging.getLogger("gifnet")
+LONGEST_PROFILE = 1 << 20  # bytes; PNG's readers refuse longer ones
+
 
 def check_output(path: str | os.PathLike[str]) -> Path:
     """The path, if an image can be written there: a known suffix, and a folder that exists. Raises InputError."""
@@ -24,6 +29,8 @@ def check_output(path: str | os.PathLike[str]) -> Path:
         raise InputError(f"{path}: the folder {path.parent} does not exist")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give a file name")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no regular file; give another name")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"{path}: no permission to write in the folder {path.parent}")
     return path
@@ -68,10 +75,13 @@ def _encode(raster: Raster, kind: Format, path: Path) -> bytes:
     if depth(raster.array.dtype) > depth(kind.deepest):
         raster = rounded(raster, kind.deepest)
     metadata = raster.metadata.fitting(raster.array.shape[2])
+    if kind is PNG and len(metadata.icc) > LONGEST_PROFILE:
+        logger.info("%s: the ICC profile, %d bytes, is left out: PNG's readers take no more", path, len(metadata.icc))
+        metadata = replace(metadata, icc=b"")
     try:
         if not raster.fits_pillow:
             write = deep_writing.write_tiff if kind is TIFF else deep_writing.write_png
-            return write(raster.array, metadata.exif, metadata.icc, str(path))
+            return write(raster.array, metadata, str(path))
         return _encode_with_pillow(to_pil(raster), metadata, kind)
     except InputError:
         raise
@@ -86,9 +96,11 @@ def _encode_with_pillow(image: Image.Image, metadata: Metadata, kind: Format) ->
         options["icc_profile"] = metadata.icc
     if metadata.exif and kind.name in ("PNG", "WEBP", "JPEG") and not (kind is JPEG and len(metadata.exif) > 65533):
         options["exif"] = metadata.exif
+    if metadata.dpi:
+        options["dpi"] = metadata.dpi
     image.info = {}
     buffer = io.BytesIO()
     image.save(buffer, kind.name, **options)
     content = buffer.getvalue()
     # Pillow can't write EXIF directories into a compressed TIFF.
-    return deep_writing.with_exif(content, metadata.exif) if kind is TIFF and metadata.exif else content
+    return deep_writing.with_tags(content, metadata) if kind is TIFF else content

@@ -95,6 +95,8 @@ class PictureInfo:
         metadata, dtype = self.metadata, self.dtype
         if any(picture.metadata != metadata for picture in others):  # else, colour needn't be looked for
             metadata = next((picture.metadata for picture in every if picture.shows_colour()), metadata)
+            geo = next((picture.metadata.geo for picture in every if picture.metadata.geo), b"")  # all have one grid
+            metadata = replace(metadata, geo=geo)
         if self.file:
             dtype = max({picture.dtype for picture in every if picture.file}, key=_FILE_DTYPES.index)
         return replace(self.info(), dtype=dtype, metadata=metadata)
@@ -181,15 +183,18 @@ class Picture(ReadablePicture):
         """Its part from left, top to right, bottom (exclusive)."""
         left, top, right, bottom = box
         alpha = None if self.alpha is None else self.alpha[..., top:bottom, left:right]
-        return replace(self, pixels=self.pixels[..., top:bottom, left:right], alpha=alpha)
+        pixels, metadata = self.pixels[..., top:bottom, left:right], self.metadata.resampled()
+        return replace(self, pixels=pixels, alpha=alpha, metadata=metadata)
 
     def resampled(self, resample: Callable[[Tensor], Tensor]) -> "Picture":
         """With its planes (B, C, H, W) resampled; colours are weighted by alpha, if there is one."""
+        metadata = self.metadata.resampled()
         if self.alpha is None:
-            return replace(self, pixels=resample(self.pixels).clamp(0, 1))
+            return replace(self, pixels=resample(self.pixels).clamp(0, 1), metadata=metadata)
         both = resample(torch.cat([self.pixels * self.alpha, self.alpha], dim=1))
         alpha = both[:, -1:].clamp(0, 1)
-        return replace(self, pixels=(both[:, :-1] / alpha.clamp(min=1e-4)).clamp(0, 1), alpha=alpha)
+        pixels = (both[:, :-1] / alpha.clamp(min=1e-4)).clamp(0, 1)
+        return replace(self, pixels=pixels, alpha=alpha, metadata=metadata)
 
 
 def check_alike(a: PictureInfo, b: PictureInfo) -> None:

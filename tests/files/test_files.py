@@ -91,6 +91,8 @@ EXACT = [
 def test_every_depth_and_mode_comes_back_exactly(dtype: Any, channels: int, suffix: str, tmp_path: Path) -> None:
     array = levels(dtype, channels)
     path = write_file(Raster(array), tmp_path / f"image{suffix}")
+    if path.suffix.startswith(".tif") and dtype == np.uint16 and channels == 2:
+        array = array[..., [0, 0, 0, 1]]  # as RGBA, for Pillow reads no TIFF of grey and alpha in 16 bits
     back = read_file(path, str(path)).array
     assert back.dtype == dtype
     np.testing.assert_array_equal(back, array)
@@ -106,7 +108,9 @@ def test_others_read_what_is_written(channels: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         imagecodecs.png_decode(write_file(Raster(array), tmp_path / "a.png").read_bytes()), expected
     )
-    np.testing.assert_array_equal(tifffile.imread(write_file(Raster(array), tmp_path / "a.tif")), expected)
+    path = write_file(Raster(array), tmp_path / "a.tif")
+    Image.open(path).load()
+    np.testing.assert_array_equal(tifffile.imread(path), array[..., [0, 0, 0, 1]] if channels == 2 else expected)
     real = levels(np.float32, channels)
     path = write_file(Raster(real), tmp_path / "b.tif")
     np.testing.assert_array_equal(tifffile.imread(path), real[..., 0] if channels == 1 else real)
