@@ -39,9 +39,10 @@ def read_deep(folder: Path) -> object:
 
 
 def write_deep(folder: Path) -> object:
-    from gifnet.files import deep
+    from gifnet.files import deep_writing
+    from gifnet.files.metadata import NO_METADATA
 
-    return deep.write_tiff(photo().astype(np.float32), b"", b"", "out.tif")
+    return deep_writing.write_tiff(photo().astype(np.float32), NO_METADATA, "out.tif")
 
 
 def align(folder: Path) -> object:

@@ -109,8 +109,10 @@ def test_functions_and_tiles(weights: Path, pair: tuple[Path, Path]) -> None:
     np.testing.assert_array_equal(gifnet.enhance(a, model=weights, device="cpu"), a)
     stack = fuser.fuse(np.stack([a, a, a], axis=-1), b)
     assert stack.shape == (150, 201, 3)
-    with pytest.raises(InputError, match="memory: 201×150 pixels take"):
+    with pytest.raises(InputError, match="memory: the images themselves take 362 KB"):
         fuser.fuse(a, b, memory="70KB")
+    with pytest.raises(InputError, match="memory: 201×150 pixels take"):
+        fuser.fuse(a, b, memory="370KB")
 
 
 def test_command_line(
