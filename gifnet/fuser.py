@@ -19,7 +19,8 @@ from .images import colour
 from .images.chroma import MARGIN
 from .images.lazy import ArrayCanvas, LazyPicture
 from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
-from .images.picture import Picture, PictureInfo, ReadablePicture, check_alike
+from .images.outputs import check_out
+from .images.picture import OF_STACKS, Picture, PictureInfo, ReadablePicture, check_alike
 from .images.profiles import OneProfile
 from .images.reading import ImageLike, read
 from .networks.registry import SelfContained, enhancing_form, inference_form
@@ -184,11 +185,11 @@ class Fuser:
         """``fuse`` of two or more images, its options already checked."""
         if len(images) > 2:
             if preparation.resize is not None or preparation.align is not None or out is not None:
-                raise InputError("resize, align and out: for two images only; bring those of a stack into line first")
+                raise InputError(f"resize, align and out: for two images only; {OF_STACKS}")
             named = zip(argument_names(), images, strict=False)
             one_profile = OneProfile()
-            read_in = (preparation.one(read(image, name, preparation.page)) for name, image in named)
-            pictures = (one_profile(picture).load() for picture in read_in)
+            page = preparation.page
+            pictures = (one_profile(preparation.one(read(image, name, page))).load() for name, image in named)
             return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
         first, second = (read(image, name, preparation.page) for name, image in zip("ab", images, strict=True))
         first, second = preparation.pair(first, second)
@@ -238,7 +239,9 @@ class Fuser:
         transparent = first.layout.transparent or second.layout.transparent
         canvas: ArrayCanvas | TensorCanvas
         if out is not None or isinstance(first, LazyPicture):
-            canvas = ArrayCanvas.like(first, result, 4 if transparent else 3 if coloured else 1, out)
+            channels = 4 if transparent else 3 if coloured else 1
+            check_out(out, (first, second))
+            canvas = ArrayCanvas.like(first, result, channels, out)
         else:
             canvas = TensorCanvas(result, coloured, transparent, first.device)
 

@@ -19,10 +19,10 @@ from .samples import at_full_scale
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
-def check_installed(name: str) -> None:
-    """Raises MissingExtraError unless both packages are there."""
+def check_installed(name: str, what: str = "colour or alpha of more than 8 bits a channel") -> None:
+    """Raises MissingExtraError unless both packages are there, which ``what`` needs."""
     for module in ("tifffile", "imagecodecs"):
-        require(module, extra="files", purpose=f"{name}: colour or alpha of more than 8 bits a channel")
+        require(module, extra="files", purpose=f"{name}: {what}")
 
 
 def check_page(page: int | None, pages: int, name: str) -> None:

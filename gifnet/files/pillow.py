@@ -27,7 +27,7 @@ def from_pil(image: Image.Image, name: str) -> Raster:
 def _deep_grey(image: Image.Image, name: str) -> Array:
     values = np.asarray(image)
     if values.dtype.itemsize > 2 and (values.min() < 0 or values.max() > 65535):
-        raise InputError(f"{name}: integers from {values.min()} to {values.max()}; scale them to 0..65535 first")
+        return values  # on a scale of their own
     grey = values.astype(np.uint16)
     transparent = image.info.get("transparency")  # the one level that is
     if not isinstance(transparent, int):

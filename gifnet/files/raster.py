@@ -15,6 +15,7 @@ class Raster:
     """The content of an image file."""
 
     array: Array  # (H, W, C) uint8, uint16, or float32 in [0, 1]; C: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA
+    # Read from files, it may also have other integers or floating point outside [0, 1], without alpha.
     metadata: Metadata = NO_METADATA
 
     @property

@@ -26,7 +26,8 @@ _OF_THEIR_OWN_SIZE = {
 
 def read_deep_tiff(file: BinaryIO, directory: Directory, name: str) -> tuple[Array, Image.Exif, bytes]:
     """Pixels of any real dtype as ``raster.Raster`` has them, tags and ICC profile of one image of the file."""
-    check_installed(name)
+    plain = directory.compression in _PLAIN
+    check_installed(name, "a TIFF of this depth or layout" if plain else "a TIFF compressed in this way")
     import tifffile
 
     _check_layout(directory, name)

@@ -9,16 +9,17 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files.metadata import Metadata
-from .levels import ACCEPTED_DTYPES, joined, normalise, quantise, split_alpha
-from .picture import Picture
+from .levels import ACCEPTED_DTYPES, joined, quantise
+from .picture import Picture, UnscaledPicture, picture_of, result_dtype
 
 
-def from_array(array: "np.ndarray[Any, Any]", name: str) -> Picture:
+def from_array(array: "np.ndarray[Any, Any]", name: str) -> Picture | UnscaledPicture:
     check_array_shape(array.shape, name)
     dtype = array_dtype(array.dtype, name)
-    pixels, alpha = split_alpha(planes_of(array if array.ndim == 3 else array[..., None], name))
-    packer = partial(pack_array, like=array.dtype, flat=array.ndim == 2)
-    return Picture(pixels=pixels, alpha=alpha, name=name, packer=packer, dtype=dtype)
+    like = array.dtype if result_dtype(dtype) == dtype else np.dtype(np.uint16)
+    planes = planes_of(array if array.ndim == 3 else array[..., None])
+    packer = partial(pack_array, like=like, flat=array.ndim == 2)
+    return picture_of(planes, 1 if planes.shape[1] == 1 else 3, name=name, packer=packer, dtype=result_dtype(dtype))
 
 
 def array_dtype(dtype: "np.dtype[Any]", name: str) -> torch.dtype:
@@ -29,17 +30,19 @@ def array_dtype(dtype: "np.dtype[Any]", name: str) -> torch.dtype:
         raise InputError(f"{name}: dtype {dtype}; {ACCEPTED_DTYPES}") from error
 
 
-def planes_of(array: "np.ndarray[Any, Any]", name: str) -> Tensor:
-    """(H, W, C) to (1, C, H, W) float32 in [0, 1]."""
+def planes_of(array: "np.ndarray[Any, Any]") -> Tensor:
+    """(H, W, C) to (1, C, H, W), values as they are."""
     # A copy, for ascontiguousarray leaves the negative strides of a single pixel, which torch refuses.
     native = torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
-    return normalise(native.permute(2, 0, 1)[None], name)
+    return native.permute(2, 0, 1)[None]
 
 
 def check_array_shape(shape: tuple[int, ...], name: str) -> None:
     """Raises InputError for what is no (H, W) or (H, W, 1, 3 or 4)."""
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
-        hint = "; it looks like C×H×W: transpose it" if len(shape) == 3 and shape[0] in (1, 3, 4) else ""
+        hint = ""
+        if len(shape) == 3 and shape[0] < min(shape[1:]):
+            hint = "; it looks like C×H×W: transpose it, by array.transpose(1, 2, 0)"
         raise InputError(f"{name}: array of shape {shape}; give H×W, H×W×1 (grey), H×W×3 (RGB) or H×W×4 (RGBA){hint}")
     if 0 in shape:
         raise InputError(f"{name}: empty array of shape {shape}")

@@ -16,9 +16,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..regions import Region
 from . import colour
-from .arrays import array_dtype, check_array_shape, interleaved, pack_array, planes_of
-from .levels import ACCEPTED_DTYPES, FLOATS, LEVELS, joined
-from .picture import Layout, Picture, PictureInfo, ReadablePicture
+from .arrays import array_dtype, check_array_shape, from_array, interleaved, pack_array, planes_of
+from .levels import ScaleError, dtype_error, joined, normalise
+from .picture import Layout, Picture, PictureInfo, ReadablePicture, UnscaledPicture, result_dtype
 
 STRIP = 64  # rows that are searched for colour at once
 LARGE = 1 << 23  # values of an array in memory from which it is read by regions
@@ -47,6 +47,7 @@ class LazyPicture(ReadablePicture):
     """An array (H, W) or (H, W, C) that is not read until it is needed."""
 
     array: Any = field(repr=False)
+    problem: str = ""  # why its values have no scale, where its dtype tells
 
     @classmethod
     def of(cls, array: ArrayLike, name: str) -> "LazyPicture":
@@ -54,12 +55,13 @@ class LazyPicture(ReadablePicture):
         check_array_shape(tuple(array.shape), name)
         dtype = np.dtype(array.dtype)
         torch_dtype = array_dtype(dtype, name)
-        if torch_dtype not in (*LEVELS, *FLOATS):
-            raise InputError(f"{name}: dtype {dtype}; {ACCEPTED_DTYPES}")
+        problem = "" if result_dtype(torch_dtype) == torch_dtype else dtype_error(torch_dtype, name)
+        if isinstance(problem, InputError) and not isinstance(problem, ScaleError):
+            raise problem
         height, width, channels = (*array.shape, 1)[:3]
         layout = Layout(1, height, width, coloured=channels > 1, transparent=channels == 4)
         packer = partial(pack_array, like=dtype, flat=len(array.shape) == 2)
-        return cls(layout=layout, name=name, packer=packer, dtype=torch_dtype, array=array)
+        return cls(layout=layout, name=name, packer=packer, dtype=torch_dtype, array=array, problem=str(problem))
 
     @property
     def device(self) -> torch.device:
@@ -71,7 +73,7 @@ class LazyPicture(ReadablePicture):
 
     def region(self, index: int, region: Region) -> tuple[Tensor, Tensor | None]:
         values = np.asarray(self.array[region.top : region.bottom, region.left : region.right])
-        whole = planes_of(values if values.ndim == 3 else values[..., None], self.name)  # a copy
+        whole = normalise(planes_of(values if values.ndim == 3 else values[..., None]), self.name)  # a copy
         _release(self.array)
         return (whole[:, :3], whole[:, 3:]) if whole.shape[1] == 4 else (whole, None)
 
@@ -86,6 +88,13 @@ class LazyPicture(ReadablePicture):
             metadata=self.metadata,
             file=self.file,
         )
+
+    def as_given(self) -> Picture | UnscaledPicture:
+        return from_array(np.asarray(self.array[: self.layout.height]), self.name)
+
+    def check_scale(self) -> None:
+        if self.problem:
+            raise InputError(self.problem)
 
     def info(self) -> PictureInfo:
         return self._info(chromatic=False)  # to know would take reading all of it, for metadata that it has not
@@ -111,7 +120,10 @@ class ArrayCanvas:
         height, width = picture.layout.sides
         flat = channels == 1 and isinstance(picture, LazyPicture) and len(picture.array.shape) == 2
         shape = (height, width) if flat else (height, width, channels)
-        like = torch.empty(0, dtype=result.dtype).numpy().dtype
+        try:
+            like = torch.empty(0, dtype=result.dtype).numpy().dtype
+        except TypeError as error:
+            raise InputError(f"out: NumPy has no {result.dtype}; leave it, or give float32 images") from error
         if isinstance(picture, LazyPicture):
             like = np.dtype(picture.array.dtype)
         if out is None:

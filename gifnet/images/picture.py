@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..files.metadata import NO_METADATA, Metadata
 from ..regions import Region
 from . import colour
+from .levels import FLOATS, LEVELS, ScaleError, normalise
 
 _FILE_DTYPES = (torch.uint8, torch.uint16, torch.float32)  # from the shallowest to the deepest
 Info = TypeVar("Info", bound="PictureInfo")
@@ -124,7 +125,14 @@ class ReadablePicture(PictureInfo, ABC):
 
     @abstractmethod
     def load(self) -> "Picture":
-        """With its pixels in memory."""
+        """With its pixels in memory. Raises InputError where its values have no scale."""
+
+    @abstractmethod
+    def as_given(self) -> "Picture | UnscaledPicture":
+        """With its values in memory, whether they have a scale or not."""
+
+    def check_scale(self) -> None:
+        """Raise InputError where it is known that its values have no scale."""
 
     @abstractmethod
     def shows_colour(self) -> bool: ...
@@ -176,6 +184,9 @@ class Picture(ReadablePicture):
     def load(self) -> "Picture":
         return self
 
+    def as_given(self) -> "Picture":
+        return self
+
     def shows_colour(self) -> bool:
         return self.coloured and colour.shows(self.pixels)
 
@@ -197,12 +208,101 @@ class Picture(ReadablePicture):
         return replace(self, pixels=pixels, alpha=alpha, metadata=metadata)
 
 
-def check_alike(a: PictureInfo, b: PictureInfo) -> None:
+@dataclass(frozen=True, kw_only=True)
+class UnscaledPicture(ReadablePicture):
+    """An image whose values are numbers on a scale of their own: Kelvin, °C, Hounsfield units, radiance.
+
+    It has no pixels until ``prepare.stretch`` says what black and white are.
+    """
+
+    layout: Layout = field(init=False)
+    values: Tensor  # (B, 1 or 3, H, W) floating point, NaN where there are none
+    problem: str  # why they are no pixels
+
+    def __post_init__(self) -> None:
+        count, channels, height, width = self.values.shape
+        object.__setattr__(self, "layout", Layout(count, height, width, channels == 3, transparent=False))
+
+    @property
+    def device(self) -> torch.device:
+        return self.values.device
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes
+
+    def region(self, index: int, region: Region) -> tuple[Tensor, Tensor | None]:
+        raise InputError(self.problem)
+
+    def load(self) -> Picture:
+        raise InputError(self.problem)
+
+    def as_given(self) -> "UnscaledPicture":
+        return self
+
+    def check_scale(self) -> None:
+        raise InputError(self.problem)
+
+    def shows_colour(self) -> bool:
+        return self.coloured and colour.shows(self.values.nan_to_num())
+
+    def scaled(self, pixels: Tensor) -> Picture:
+        """With pixels (B, 1 or 3, H, W) in [0, 1] in place of its values."""
+        return Picture(
+            pixels=pixels,
+            name=self.name,
+            packer=self.packer,
+            dtype=self.dtype,
+            metadata=self.metadata,
+            file=self.file,
+        )
+
+
+def picture_of(
+    planes: Tensor,
+    colours: int,
+    *,
+    name: str,
+    packer: Packer,
+    dtype: torch.dtype,
+    metadata: Metadata = NO_METADATA,
+    file: bool = False,
+) -> Picture | UnscaledPicture:
+    """A picture of planes (B, C, H, W) of any real dtype: ``colours`` of them, 1 or 3, the next one, if any, alpha.
+
+    Raises InputError for what are no numbers, and for alpha beside values that have no scale.
+    """
+    try:
+        whole = normalise(planes, name)
+    except ScaleError as error:
+        if planes.shape[1] > colours:
+            raise
+        values = planes.detach().to(torch.float64 if planes.dtype.itemsize > 3 else torch.float32)
+        return UnscaledPicture(
+            values=values, problem=str(error), name=name, packer=packer, dtype=dtype, metadata=metadata, file=file
+        )
+    alpha = whole[:, colours:] if whole.shape[1] > colours else None
+    return Picture(
+        pixels=whole[:, :colours], alpha=alpha, name=name, packer=packer, dtype=dtype, metadata=metadata, file=file
+    )
+
+
+def result_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Of a result for an image of this dtype: the same, but for integers without a full scale of their own, uint16."""
+    return dtype if dtype in LEVELS or dtype in FLOATS else torch.uint16
+
+
+_OF_PAIRS = "give resize='a' or 'b' if they show the same, align=True if not quite, or crop one to the other"
+OF_STACKS = (
+    "bring each to the first one's grid before: gifnet align FIRST IMAGE -o ALIGNED, or gifnet.align(a, b).warp(b)"
+)
+
+
+def check_alike(a: PictureInfo, b: PictureInfo, advice: str = _OF_PAIRS) -> None:
     """Raises InputError where two pictures differ in size or number."""
     if a.layout.sides != b.layout.sides:
         raise InputError(
-            f"{a.name} is {a.size} pixels but {b.name} is {b.size}; fusion needs aligned images of one size: "
-            "give resize='a' or 'b' if they show the same, align=True if not quite, or crop one to the other"
+            f"{a.name} is {a.size} pixels but {b.name} is {b.size}; fusion needs aligned images of one size: {advice}"
         )
     if a.layout.count != b.layout.count:
         raise InputError(

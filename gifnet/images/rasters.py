@@ -13,18 +13,14 @@ from ..files.raster import Raster, rounded
 from ..files.writing import encode
 from .arrays import array_dtype, interleaved, planes_of
 from .levels import joined
-from .picture import Packer, Picture
+from .picture import Packer, Picture, UnscaledPicture, picture_of, result_dtype
 
 
-def from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) -> Picture:
+def from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) -> Picture | UnscaledPicture:
     colours = 1 if raster.array.shape[2] < 3 else 3
-    planes = planes_of(raster.array, name)
-    alpha = planes[:, colours:] if raster.alpha else None
-    dtype = array_dtype(raster.array.dtype, name)
-    pixels = planes[:, :colours]
-    return Picture(
-        pixels=pixels, alpha=alpha, name=name, packer=packer, dtype=dtype, metadata=raster.metadata, file=file
-    )
+    dtype = result_dtype(array_dtype(raster.array.dtype, name))
+    planes = planes_of(raster.array)
+    return picture_of(planes, colours, name=name, packer=packer, dtype=dtype, metadata=raster.metadata, file=file)
 
 
 def pack_raster(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Raster:

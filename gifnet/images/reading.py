@@ -12,7 +12,7 @@ from ..files.pillow import from_pil
 from ..files.reading import read_file
 from .arrays import from_array
 from .lazy import LazyPicture, is_lazy
-from .picture import Picture, ReadablePicture
+from .picture import ReadablePicture
 from .rasters import from_raster, pack_bytes, pack_pil, pack_pil_or_array, pack_raster
 from .tensors import from_tensor
 
@@ -51,7 +51,7 @@ def read(source: ImageLike, argument: str, page: int | None = None) -> ReadableP
     )
 
 
-def read_for_writing(path: str | os.PathLike[str], page: int | None = None) -> Picture:
+def read_for_writing(path: str | os.PathLike[str], page: int | None = None) -> ReadablePicture:
     """Like ``read`` of a path, but its results are a ``Raster``, for ``files.writing.write_file``."""
     name = os.fsdecode(path)
     return from_raster(read_file(name, name, page), name, pack_raster, file=True)

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files.metadata import Metadata
-from .levels import joined, normalise, quantise, split_alpha
-from .picture import Picture
+from .levels import joined, quantise
+from .picture import Picture, UnscaledPicture, picture_of, result_dtype
 
 
-def from_tensor(tensor: Tensor, name: str) -> Picture:
+def from_tensor(tensor: Tensor, name: str) -> Picture | UnscaledPicture:
     shape = tuple(tensor.shape)
     if tensor.ndim not in (3, 4) or shape[-3] not in (1, 3, 4):
         hint = "; it looks like H×W×C: permute it" if tensor.ndim == 3 and shape[-1] in (1, 3, 4) else ""
@@ -20,9 +20,10 @@ def from_tensor(tensor: Tensor, name: str) -> Picture:
         raise InputError(f"{name}: empty tensor of shape {shape}")
     if tensor.layout != torch.strided:
         raise InputError(f"{name}: {tensor.layout} tensor; give a dense one")
-    pixels, alpha = split_alpha(normalise(tensor if tensor.ndim == 4 else tensor[None], name))
+    planes = tensor if tensor.ndim == 4 else tensor[None]
     packer = partial(pack_tensor, device=tensor.device, flat=tensor.ndim == 3)
-    return Picture(pixels=pixels, alpha=alpha, name=name, packer=packer, dtype=tensor.dtype)
+    dtype = result_dtype(tensor.dtype)
+    return picture_of(planes, 1 if planes.shape[1] == 1 else 3, name=name, packer=packer, dtype=dtype)
 
 
 def pack_tensor(

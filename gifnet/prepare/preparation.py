@@ -45,9 +45,11 @@ class Preparation:
         Raises InputError as each of them does.
         """
         if not self.describe():
+            a.check_scale()
+            b.check_scale()
             return a, b
-        first, notes = stretched(a.load(), self.stretch)
-        second, more = stretched(b.load(), self.stretch)
+        first, notes = stretched(a, self.stretch)
+        second, more = stretched(b, self.stretch)
         notes += more
         if self.resize is not None:
             first, second, more = resized(first, second, self.resize)
@@ -61,8 +63,9 @@ class Preparation:
     def one(self, x: ReadablePicture) -> ReadablePicture:
         """The picture after ``stretch``, with a note of it."""
         if self.stretch is None:
+            x.check_scale()
             return x
-        picture, notes = stretched(x.load(), self.stretch)
+        picture, notes = stretched(x, self.stretch)
         _log(notes)
         return picture.noted(notes)
 

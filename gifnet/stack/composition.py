@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..images import colour
 from ..images.chroma import chroma_of, evidence
-from ..images.picture import Picture, PictureInfo, check_alike
+from ..images.picture import OF_STACKS, Picture, PictureInfo, check_alike
 from ..images.smoothing import expand, smooth
 from .exposures import SMALLEST, ExposureBlend
 from .focus import FocusChoice, sharpness
@@ -142,7 +142,7 @@ def fuse_stack(pictures: Iterable[Picture], run: Callable[[Tensor, Tensor], Tens
     device: torch.device | None = None
     for picture in pictures:
         if seen:
-            check_alike(seen[0], picture)
+            check_alike(seen[0], picture, OF_STACKS)
         device = device or picture.device
         composition.add(colour.split(picture.pixels)[0].to(device), colours.of(picture).to(device))
         if picture.alpha is not None:

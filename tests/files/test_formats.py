@@ -415,3 +415,62 @@ def test_tags_of_a_large_tiff_are_read_without_the_rest(tmp_path: Path) -> None:
     begin = time.process_time()
     np.testing.assert_array_equal(read_file(path, "a").array, ramp(16, 3))
     assert time.process_time() - begin < 1
+
+
+# --- the remaining rows -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "GIF", "TGA", "PCX", "QOI", "ICO", "SGI", "TIFF"])
+def test_8_bits_are_levels_of_255(kind: str) -> None:
+    image = np.repeat(np.repeat(np.array([[0, 1], [128, 255]], np.uint8), 16, 0), 16, 1)[..., None].repeat(3, 2)
+    options: dict[str, Any] = {"WEBP": {"lossless": True}, "ICO": {"sizes": [(32, 32)]}}.get(kind, {})
+    found = read(pil(Image.fromarray(image), kind, **options))
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found[..., :3], image)
+
+
+def test_jpeg_2000_below_8_bits_fills_the_range() -> None:
+    content = imagecodecs.jpeg2k_encode(ramp(4), level=0, bitspersample=4, reversible=True)
+    np.testing.assert_array_equal(read(content), full(ramp(4), 4))
+
+
+def test_floating_point_maps_of_netpbm() -> None:
+    values = np.linspace(0, 1, 16 * 24, dtype=np.float32).reshape(16, 24)
+    np.testing.assert_array_equal(read(b"Pf\n24 16\n-1.0\n" + values[::-1].astype("<f4").tobytes())[..., 0], values)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floating_point_of_tiff_is_kept(dtype: Any) -> None:
+    values = np.linspace(-3, 300, 16 * 24).reshape(16, 24).astype(dtype)
+    values[0, 0] = np.nan
+    found = read(tiff(values, photometric="minisblack"))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[..., 0], values.astype(np.float32))
+
+
+def test_more_that_would_be_cut_is_refused() -> None:
+    with pytest.raises(InputError, match="16 bits a channel"):
+        read(b"P3 1 1 1023\n1023 0 512\n")
+    header = struct.pack("<7L44x", 124, 0x1007, 16, 16, 256, 0, 0) + struct.pack("<LL4s20x", 32, 4, b"DX10")
+    header += struct.pack("<5L", 0x1000, 0, 0, 0, 0) + struct.pack("<5L", 95, 3, 0, 1, 0)  # 95: BC6H
+    with pytest.raises(InputError, match="16 bits a channel"):
+        read(b"DDS " + header + bytes(256))
+
+
+def test_the_photograph_of_several_in_a_jpeg() -> None:
+    """An MPO: the first image, not a second view or preview."""
+    first, second = (Image.fromarray(np.full((16, 24, 3), level, np.uint8)) for level in (200, 50))
+    found = read(pil(first, "MPO", save_all=True, append_images=[second]))
+    assert np.abs(found.astype(int) - 200).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_lerc_in_tiff(dtype: Any) -> None:
+    values = (photo(32, 48, 0) / np.float32(255) if dtype == np.float32 else photo(32, 48, 0)).astype(dtype)
+    content = tiff(values, photometric="minisblack", compression="lerc", rowsperstrip=8)
+    np.testing.assert_array_equal(read(content)[..., 0], values)
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        place = file.pages[0].tags[256].valueoffset  # type: ignore[union-attr]
+    narrow = content[:place] + struct.pack("<H", 16) + content[place + 2 :]
+    with pytest.raises(InputError, match="image: damaged; a strip or tile of 16×8 pixels holds 48×8"):
+        read(narrow)
