@@ -1,5 +1,6 @@
 """Stacks of more than two images: what N copies, any order, any size and any kind give; files; the command line."""
 
+import gc
 import itertools
 import weakref
 from pathlib import Path
@@ -260,6 +261,7 @@ def test_files_are_read_one_at_a_time(fuser: Fuser, folder: Path, monkeypatch: p
     read = fuser_module.read
 
     def watched(source: Any, argument: str, page: int | None = None) -> Any:
+        gc.collect()
         assert not [ref for ref in pixels if ref() is not None], "an earlier image is still held"
         picture = read(source, argument, page)
         assert isinstance(picture, Picture)
