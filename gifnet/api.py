@@ -89,17 +89,18 @@ def fuse(
             pairs this is the infrared.
         b: an image of the same height and width; of any other kind and dtype.
         more: the further images of a focus stack or exposure bracket. Of three or more images, the order does not
-            matter but for the result's kind, and files are read one at a time. ``resize``, ``align`` and ``out`` are
-            for two images only. See ``gifnet.stack.composition``.
+            matter but for the result's kind, and files are read one at a time. With ``align``, the first one's grid is
+            the result's, neighbours are aligned to each other, and files are read twice. ``resize`` and ``out`` are
+            for two images only. See ``gifnet.stack``.
         page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
         resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
             images that show the same: ratios of sides that differ by more than 2 % are refused.
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
             and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
             Images in colour are left alone.
-        align: warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True
-            (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Needs
-            the extra ``[align]``; no batches of several.
+        align: warp the other images onto the first one's grid first, and crop all to the largest rectangle that all
+            show. True (``"affine"`` for two images, ``"similarity"`` for a stack), or a motion: ``"translation"``,
+            ``"similarity"``, ``"affine"`` or ``"homography"``. Needs the extra ``[align]``; no batches of several.
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
@@ -124,8 +125,8 @@ def fuse(
         float32). Of two files, the deeper one decides the dtype: uint8, then uint16, then float32. PIL images, which
         hold depth in grey only, are rounded to 8 bits where the result has colour or alpha. PIL images and bytes come
         with the EXIF data and ICC profile of the first input in colour; ``fuse_files`` writes files with them.
-        The network (Cheng et al., CVPR 2025) fuses the luminances; chroma is that of the coloured input, or the
-        saturation-weighted mean of both.
+        The network (Cheng et al., CVPR 2025) fuses the luminances; chroma is that of the coloured input, or of several
+        by evidence (``gifnet.images.chroma``).
 
     Raises:
         InputError: unreadable or empty images, sizes that differ, dtypes, ranges or channels that are no image's, NaN;

@@ -1,7 +1,7 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -29,6 +29,7 @@ from .options.keywords import EnhanceImageOptions, FuseImagesOptions
 from .options.values import Align, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
 from .prepare.preparation import Preparation
 from .regions import Region
+from .stack.alignment import align_stack
 from .stack.composition import argument_names, fuse_stack
 
 if TYPE_CHECKING:
@@ -103,9 +104,9 @@ class Fuser:
             stretch: map the range between two percentiles to black and white first, each grey input on its own. True
                 (0.1 and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and
                 the like. Images in colour are left alone.
-            align: warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True
-                (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``.
-                Needs the extra ``[align]``; no batches of several.
+            align: warp the other images onto the first one's grid first, and crop all to the largest rectangle that all
+                show. True (``"affine"`` for two images, ``"similarity"`` for a stack), or a motion: ``"translation"``,
+                ``"similarity"``, ``"affine"`` or ``"homography"``. Needs the extra ``[align]``; no batches of several.
             tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the
                 whole image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same
                 with any.
@@ -184,18 +185,26 @@ class Fuser:
     ) -> Any:
         """``fuse`` of two or more images, its options already checked."""
         if len(images) > 2:
-            if preparation.resize is not None or preparation.align is not None or out is not None:
-                raise InputError(f"resize, align and out: for two images only; {OF_STACKS}")
-            named = zip(argument_names(), images, strict=False)
-            one_profile = OneProfile()
-            page = preparation.page
-            pictures = (one_profile(preparation.one(read(image, name, page))).load() for name, image in named)
-            return fuse_stack(pictures, partial(self.fuse_planes, execution=execution))
+            return self._fuse_stack(images, preparation, execution, out)
         first, second = (read(image, name, preparation.page) for name, image in zip("ab", images, strict=True))
         first, second = preparation.pair(first, second)
         check_alike(first, second)
         first, second = map(OneProfile(), (first, second))
         return self._execute(execution, first, second, 1.0, out)
+
+    def _fuse_stack(self, images: Sequence[ImageLike], preparation: Preparation, execution: Execution, out: Any) -> Any:
+        if preparation.resize is not None or out is not None:
+            raise InputError(f"resize and out: for two images only; {OF_STACKS}")
+
+        def pictures(again: bool = False) -> Iterator[Picture]:
+            one_profile = OneProfile()
+            for name, image in zip(argument_names(), images, strict=False):
+                yield one_profile(preparation.one(read(image, name, preparation.page), again)).load()
+
+        motion = preparation.motion(of_stack=True)
+        # Aligning reads all images twice: what all of them show is known only in the end.
+        placed = pictures() if motion is None else align_stack(pictures(), motion).apply(pictures(again=True))
+        return fuse_stack(placed, partial(self.fuse_planes, execution=execution))
 
     def enhance_image(
         self,

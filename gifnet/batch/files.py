@@ -64,9 +64,9 @@ def fuse_files(
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
             and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
             Images in colour are left alone.
-        align: warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True
-            (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Needs
-            the extra ``[align]``; no batches of several.
+        align: warp the other images onto the first one's grid first, and crop all to the largest rectangle that all
+            show. True (``"affine"`` for two images, ``"similarity"`` for a stack), or a motion: ``"translation"``,
+            ``"similarity"``, ``"affine"`` or ``"homography"``. Needs the extra ``[align]``; no batches of several.
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:

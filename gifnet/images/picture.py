@@ -294,7 +294,8 @@ def result_dtype(dtype: torch.dtype) -> torch.dtype:
 
 _OF_PAIRS = "give resize='a' or 'b' if they show the same, align=True if not quite, or crop one to the other"
 OF_STACKS = (
-    "bring each to the first one's grid before: gifnet align FIRST IMAGE -o ALIGNED, or gifnet.align(a, b).warp(b)"
+    "use align=True, or bring each to the first one's grid before: gifnet align FIRST IMAGE -o ALIGNED, or "
+    "gifnet.align(a, b).warp(b)"
 )
 
 

@@ -82,11 +82,11 @@ ALIGN = Option(
     "align",
     values.Align,
     False,
-    "warp ``b`` onto ``a`` first, and crop both to the largest rectangle in which ``b`` is defined. True "
-    '(``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Needs the '
-    "extra ``[align]``; no batches of several.",
+    "warp the other images onto the first one's grid first, and crop all to the largest rectangle that all show. True "
+    '(``"affine"`` for two images, ``"similarity"`` for a stack), or a motion: ``"translation"``, ``"similarity"``, '
+    '``"affine"`` or ``"homography"``. Needs the extra ``[align]``; no batches of several.',
     values.check_align,
-    Flag(values.align_of_text, "MOTION", alone=True, note=f"--align (affine) or --align=MOTION: {', '.join(MOTIONS)}"),
+    Flag(values.align_of_text, "MOTION", alone=True, note=f"--align alone, or --align=MOTION: {', '.join(MOTIONS)}"),
 )
 
 # --- how it is computed -------------------------------------------------------------------------------

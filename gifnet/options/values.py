@@ -102,12 +102,12 @@ def check_motion(motion: Any) -> Motion:
     return motion
 
 
-def check_align(align: Any) -> Motion | None:
-    """A motion, or None for off."""
+def check_align(align: Any) -> Motion | Literal[True] | None:
+    """A motion, True for that which suits the images, or None for off."""
     if align is None or align is False:
         return None
     if align is True:
-        return "affine"
+        return True
     if not isinstance(align, str) or align not in MOTIONS:
         raise InputError(f"align: {align!r}; give True or a motion: {', '.join(map(repr, MOTIONS))}")
     return align

@@ -6,7 +6,7 @@ Each works on ``Picture``s and gives notes, one line each, of what it chose. The
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..images.picture import Picture, ReadablePicture
 from ..options.declarations import ALIGN, PAGE, RESIZE, STRETCH
@@ -25,7 +25,7 @@ class Preparation:
     page: int | None = None
     resize: Resize = None
     stretch: Percentiles | None = None
-    align: Motion | None = None
+    align: Motion | Literal[True] | None = None  # True: the motion that suits pairs, or stacks
 
     @classmethod
     def checked(
@@ -36,8 +36,16 @@ class Preparation:
 
     def describe(self) -> dict[str, Any]:
         """What changes the pictures, for records in JSON; options that are off are left out."""
-        chosen = {"resize": self.resize, "stretch": self.stretch and list(self.stretch), "align": self.align}
+        chosen = {
+            "resize": self.resize,
+            "stretch": self.stretch and list(self.stretch),
+            "align": self.motion(of_stack=False),
+        }
         return {name: value for name, value in chosen.items() if value is not None}
+
+    def motion(self, of_stack: bool) -> Motion | None:
+        """What ``align`` says: lenses and sensors of a pair may differ, in a stack focus changes the scale."""
+        return ("similarity" if of_stack else "affine") if self.align is True else self.align
 
     def pair(self, a: ReadablePicture, b: ReadablePicture) -> tuple[ReadablePicture, ReadablePicture]:
         """The pair after ``stretch``, ``resize`` and ``align``, in this order; both with notes of what was done.
@@ -54,19 +62,20 @@ class Preparation:
         if self.resize is not None:
             first, second, more = resized(first, second, self.resize)
             notes += more
-        if self.align is not None:
-            first, second, more = aligned(first, second, self.align)
+        motion = self.motion(of_stack=False)
+        if motion is not None:
+            first, second, more = aligned(first, second, motion)
             notes += more
         _log(notes)
         return first.noted(notes), second.noted(notes)
 
-    def one(self, x: ReadablePicture) -> ReadablePicture:
-        """The picture after ``stretch``, with a note of it."""
+    def one(self, x: ReadablePicture, again: bool = False) -> ReadablePicture:
+        """The picture after ``stretch``, with a note of it; logged, unless it is read ``again``."""
         if self.stretch is None:
             x.check_scale()
             return x
         picture, notes = stretched(x, self.stretch)
-        _log(notes)
+        _log([] if again else notes)
         return picture.noted(notes)
 
 

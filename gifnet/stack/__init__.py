@@ -1,1 +1,1 @@
-"""Stacks of more than two images: focus stacks and exposure brackets."""
+"""Stacks of more than two images, focus stacks and exposure brackets: ``alignment``, then ``composition``."""

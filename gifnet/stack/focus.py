@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..images.smoothing import expand, gaussian, smooth
 
-STRICTNESS = (8.0, 2.0)  # exponents of the sharpness, for the first plane and the second
+STRICTNESS = (8.0, 6.0)  # exponents of the sharpness, for the first plane and the second
 FLAT = 3e-4  # energy of the Laplacian, of values in [0, 1], that is no detail yet
 _BEFORE, _WINDOW = gaussian(0.7, 1), gaussian(0.8, 1)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .description import Source
 from .opencv import opencv
-from .transform import Array
+from .resampling import Array
 
 # Wrong by 10 to 24 of 320 pixels, in eight directions: beyond the width of an edge's own correlation.
 _WRONG = [

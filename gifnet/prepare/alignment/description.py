@@ -1,17 +1,22 @@
 """An image as the orientations of its edges, at several resolutions."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ...errors import AlignmentError, InputError
+from ...images import colour
 from ...images.picture import Picture
 from .opencv import opencv
-from .transform import Array
+from .resampling import Array
 
+GAMMA = 2.2  # of files, about: linear light is this power of their values
 MIN_SIDE = 32  # pixels; smaller images hold too little to tell a match from chance
+
+
+AnySource = TypeVar("AnySource", bound="Source")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,7 @@ class Source:
             raise AlignmentError(f"{picture.name}: has no edges to align by, it is the same everywhere")
         return cls(((image - low) / (high - low)).clip(-0.5, 1.5).astype(np.float32), valid)
 
-    def at(self, side: int) -> tuple["Source", Array]:
+    def at(self: AnySource, side: int) -> tuple[AnySource, Array]:
         """Reduced to ``side`` pixels on the longer side; and the matrix from its pixels to the reduced ones."""
         cv2 = opencv()
         width, height = self.size
@@ -57,12 +62,13 @@ class Source:
             return self, matrix
         image = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
         valid = cv2.resize(self.valid, size, interpolation=cv2.INTER_AREA)
-        return Source(image.reshape(*size[::-1], -1), (valid > 0.99).astype(np.float32)), matrix
+        valid = (valid > 0.99).astype(np.float32)
+        return replace(self, image=image.reshape(*size[::-1], -1), valid=valid), matrix
 
-    def warped(self, matrix: Array, size: tuple[int, int]) -> "Source":
+    def warped(self: AnySource, matrix: Array, size: tuple[int, int]) -> AnySource:
         """Seen through ``matrix`` (from the new pixels to this image's)."""
         image = warp(self.image, matrix, size, replicate=True).reshape(*size[::-1], -1)
-        return Source(image, (warp(self.valid, matrix, size) > 0.99).astype(np.float32))
+        return replace(self, image=image, valid=(warp(self.valid, matrix, size) > 0.99).astype(np.float32))
 
     def described(self) -> "Edges":
         """Orientation harmonics, locally normalised."""
@@ -77,23 +83,61 @@ class Source:
             turn = ((x + 1j * y) / np.maximum(length, 1e-9)) ** 2
             energy = energy + length**2
             harmonics = [harmonics[0] + length * turn, harmonics[1] + length * turn**2]
-        # What is next to nothing, or to transparent pixels, has an edge only because of that.
-        valid = cv2.erode(self.valid, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_REPLICATE)
-
-        def around(plane: Array) -> Array:
-            blurred: Array = cv2.GaussianBlur(plane, (0, 0), 8.0, borderType=cv2.BORDER_CONSTANT)
-            return blurred
-
+        valid = self._away_from_nothing()
         noise = 0.004 * math.sqrt(self.image.shape[2])  # of the range and pixel: no edge, and not to be amplified
-        scale = valid / (np.sqrt(around(energy * valid) / (around(valid) + 1e-6)) + noise)
+        scale = valid / (np.sqrt(_mean_around(energy, valid)) + noise)
         planes = [part * scale for harmonic in harmonics for part in (harmonic.real, harmonic.imag)]
         values = cv2.GaussianBlur(np.stack(planes, axis=-1).astype(np.float32), (0, 0), 1.5)
         return Edges(values, valid)
 
+    def _away_from_nothing(self) -> Array:
+        """What is valid but for what is next to transparent pixels, which has an edge only because of that."""
+        valid: Array = opencv().erode(self.valid, np.ones((5, 5), np.uint8), borderType=opencv().BORDER_REPLICATE)
+        return valid
+
+
+@dataclass(frozen=True, eq=False)
+class SameSensor(Source):
+    """Luminance in linear light, of images of one sensor that differ in focus or exposure.
+
+    There, edges keep their direction from dark to bright, so that gradients as they are tell more than orientations.
+    In linear light, defocus blurs an edge to both sides alike; in that of files, bright spreads over dark, and edges
+    seem to move.
+    """
+
+    @classmethod
+    def of(cls, picture: Picture) -> "SameSensor":
+        source = super().of(picture)  # and its checks
+        luma = colour.split(picture.pixels)[0][0, 0].cpu().numpy()
+        return cls(np.ascontiguousarray(luma[..., None] ** GAMMA), source.valid)
+
+    def described(self) -> "Edges":
+        """Gradients at two scales, locally normalised."""
+        cv2 = opencv()
+        valid = self._away_from_nothing()
+        planes = []
+        for deviation in (1.0, 2.0):
+            smooth = cv2.GaussianBlur(np.ascontiguousarray(self.image[..., 0]), (0, 0), deviation)
+            x = cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32)
+            y = cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32)
+            scale = valid / np.sqrt(_mean_around(x * x + y * y, valid) + 0.002**2)
+            planes += [x * scale, y * scale]
+        return Edges(np.stack(planes, axis=-1).astype(np.float32), valid)
+
+
+def _mean_around(plane: Array, valid: Array) -> Array:
+    """The mean of the valid pixels around each."""
+
+    def blurred(plane: Array) -> Array:
+        result: Array = opencv().GaussianBlur(plane, (0, 0), 8.0, borderType=opencv().BORDER_CONSTANT)
+        return result
+
+    return blurred(plane * valid) / (blurred(valid) + 1e-6)
+
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """Real and imaginary parts of both harmonics, about zero mean."""
+    """Four planes that tell of edges, about zero mean: real and imaginary parts of both harmonics, or gradients."""
 
     values: Array  # (H, W, 4) float32
     valid: Array  # (H, W) float32, 0 or 1

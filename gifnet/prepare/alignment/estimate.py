@@ -19,6 +19,7 @@ from ...options.values import Motion
 from .confidence import confidence_of
 from .description import Source
 from .refinement import refined, without_shear
+from .resampling import Array
 from .search import Limits, search
 from .transform import Alignment, overlap_of
 
@@ -79,14 +80,7 @@ def align_pictures(
     """As ``align``, of images already read."""
     limits = limits or Limits()
     first, second = Source.of(a), Source.of(b)
-    longest = min(max(first.size), max(second.size))  # so that both can be brought to one size without enlarging
-    starts = search(first, second, min(SEARCH_SIDE, longest), motion, limits)
-    sides = sorted({min(side, longest) for side in SIDES})
-    # Which of them is right shows where there is more detail.
-    matrix = max((refined(first, second, sides[0], start, motion) for start in starts), key=itemgetter(0))[1]
-    for side in sides[1:]:
-        matrix = refined(first, second, side, matrix, motion)[1]
-    confidence = confidence_of(first, second, min(SIDES[0], longest), matrix)
+    matrix, confidence = estimated(first, second, motion, limits)
     if confidence < min_confidence:
         raise AlignmentError(
             f"{a.name} and {b.name}: no alignment to be trusted (confidence {confidence:.2f}, "
@@ -97,3 +91,15 @@ def align_pictures(
         matrix = without_shear(matrix, first.size)
     overlap = overlap_of(matrix, first.size, second.size)
     return Alignment(matrix, confidence, overlap, motion, first.size)
+
+
+def estimated(a: Source, b: Source, motion: Motion, limits: Limits) -> tuple[Array, float]:
+    """The matrix from ``a``'s pixels to ``b``'s, and how far it is to be trusted."""
+    longest = min(max(a.size), max(b.size))  # so that both can be brought to one size without enlarging
+    starts = search(a, b, min(SEARCH_SIDE, longest), motion, limits)
+    sides = sorted({min(side, longest) for side in SIDES})
+    # Which of them is right shows where there is more detail.
+    matrix = max((refined(a, b, sides[0], start, motion) for start in starts), key=itemgetter(0))[1]
+    for side in sides[1:]:
+        matrix = refined(a, b, side, matrix, motion)[1]
+    return matrix, confidence_of(a, b, min(SIDES[0], longest), matrix)

@@ -7,7 +7,8 @@ import numpy as np
 from ...options.values import Motion
 from .description import Edges, Source
 from .opencv import opencv
-from .transform import Array, corners
+from .resampling import Array
+from .transform import corners
 
 STILLNESS = 1.5  # correlation that a motion by the image's side costs, and by a part of it, that squared
 _PARAMETERS = {"translation": 2, "similarity": 4, "affine": 6, "homography": 8}

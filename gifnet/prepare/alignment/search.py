@@ -11,7 +11,8 @@ from ...options.values import Motion
 from .description import Edges, Source
 from .opencv import opencv
 from .refinement import STILLNESS, refined
-from .transform import Array, corners
+from .resampling import Array
+from .transform import corners
 
 
 @dataclass(frozen=True)

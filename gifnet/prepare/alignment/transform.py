@@ -1,6 +1,5 @@
 """The transform between two images: where it is defined, and how an image is seen through it."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,9 +11,8 @@ from ...errors import InputError
 from ...images.picture import Picture
 from ...images.reading import ImageLike, read
 from ...options.values import Motion
-from .opencv import opencv
+from .resampling import Array, resampled
 
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Box: TypeAlias = tuple[int, int, int, int]
 
 
@@ -29,7 +27,7 @@ class Alignment:
     size: tuple[int, int]  # width, height of a
 
     def warp(self, b: ImageLike) -> Any:
-        """``b``, an image as ``gifnet.fuse`` takes it, resampled (bicubic) onto ``a``'s grid; its kind and dtype kept.
+        """``b``, an image as ``gifnet.fuse`` takes it, resampled onto ``a``'s grid; its kind and dtype kept.
 
         What ``b`` does not show is 0, and transparent if ``b`` has alpha.
         """
@@ -44,17 +42,11 @@ class Alignment:
 
     def _warp_planes(self, planes: Tensor) -> Tensor:
         """(1, C, H, W) onto ``a``'s grid."""
-        cv2 = opencv()
-        image = np.ascontiguousarray(planes[0].permute(1, 2, 0).cpu().numpy())
-        shrink = math.sqrt(abs(np.linalg.det(self.matrix[:2, :2])))
-        if shrink > 1.2:  # finer than the grid it goes to: without a blur first, it would alias
-            image = cv2.GaussianBlur(image, (0, 0), 0.5 * math.sqrt(shrink**2 - 1))
-        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpPerspective(image, self.matrix, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        warped = np.stack([resampled(plane.cpu().numpy(), self.matrix, self.size) for plane in planes[0]])
         first, last = covered(self.matrix, self.size, (planes.shape[-1], planes.shape[-2]))
         column = np.arange(self.size[0])
-        warped[(column < first[:, None]) | (column > last[:, None])] = 0
-        return torch.from_numpy(warped.reshape(*self.size[::-1], -1)).permute(2, 0, 1)[None].to(planes.device)
+        warped[:, (column < first[:, None]) | (column > last[:, None])] = 0
+        return torch.from_numpy(warped)[None].to(planes.device)
 
     def summary(self) -> str:
         """Matrix, confidence and overlap as text."""
@@ -101,12 +93,16 @@ def covered(matrix: Array, size: tuple[int, int], other: tuple[int, int]) -> tup
 
 def overlap_of(matrix: Array, size: tuple[int, int], other: tuple[int, int]) -> Box:
     """The largest rectangle of a ``size`` grid that ``matrix`` takes into ``other``: left, top, right, bottom."""
-    left, right = covered(matrix, size, other)
+    return largest_box(*covered(matrix, size, other))
+
+
+def largest_box(left: Array, right: Array) -> Box:
+    """The largest rectangle within the first and last column of each row, as ``covered`` gives them; 0s if none is."""
     best, box = 0.0, (0, 0, 0, 0)
-    for top in range(size[1]):
+    for top in range(len(left)):
         # The covered region is convex, so a rectangle is in it if its top and bottom rows are.
         first, last = np.maximum(left[top], left[top:]), np.minimum(right[top], right[top:])
-        area = (last - first + 1).clip(min=0) * np.arange(1, size[1] - top + 1)
+        area = (last - first + 1).clip(min=0) * np.arange(1, len(left) - top + 1)
         index = int(area.argmax())
         if area[index] > best:
             best, box = float(area[index]), (int(first[index]), top, int(last[index]) + 1, top + index + 1)
