@@ -60,6 +60,7 @@ def f(info: PictureInfo, readable: ReadablePicture, picture: Picture) -> None:
 """
 
 
+@pytest.mark.slow
 def test_the_type_checker_knows_which_pictures_have_pixels(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     module = tmp_path / "misuse.py"
