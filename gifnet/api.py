@@ -130,7 +130,7 @@ def fuse(
 
     Raises:
         InputError: unreadable or empty images, sizes that differ, dtypes, ranges or channels that are no image's, NaN;
-            options that are none; ``memory`` that does not suffice; an ``out`` that does not fit;
+            an option with a wrong value; ``memory`` that does not suffice; an ``out`` that does not fit;
             a file of several images and no ``page``; colour or alpha deeper than 8 bits without the extra ``[files]``.
         AlignmentError: the images could not be aligned with confidence.
         MissingExtraError: ``align`` without the extra "align".

@@ -190,7 +190,7 @@ class Fuser:
         first, second = preparation.pair(first, second)
         check_alike(first, second)
         first, second = map(OneProfile(), (first, second))
-        return self._execute(execution, first, second, 1.0, out)
+        return self._execute(execution, first, second, None, out)
 
     def _fuse_stack(self, images: Sequence[ImageLike], preparation: Preparation, execution: Execution, out: Any) -> Any:
         if preparation.resize is not None or out is not None:
@@ -236,13 +236,14 @@ class Fuser:
         execution.run(self._form, self.device, (height, width), [(source, sink)], 0)
 
     def _execute(
-        self, execution: Execution, first: ReadablePicture, second: ReadablePicture, strength: float, out: Any
+        self, execution: Execution, first: ReadablePicture, second: ReadablePicture, strength: float | None, out: Any
     ) -> Any:
         """Fuse two pictures, by regions throughout: neither colour nor chroma is ever held for the whole image.
 
-        ``strength`` below 1 blends the first one's luminance with the fused one.
+        ``strength`` is that of enhancing one picture, given twice; None: they are fused.
         """
-        result = first.info() if second is first else first.fused_with(second)
+        enhancing = strength is not None
+        result = first.info() if enhancing else first.fused_with(second)
         count, (height, width) = first.layout.count, first.layout.sides
         coloured = first.layout.coloured or second.layout.coloured
         transparent = first.layout.transparent or second.layout.transparent
@@ -263,18 +264,18 @@ class Fuser:
 
             return source, sink(index)
 
-        taken = first.nbytes + (0 if second is first else second.nbytes) + canvas.nbytes
-        form = self._enhancing_form if second is first else self._form
-        execution.run(form, self.device, (height, width), [job(index) for index in range(count)], taken)
+        image_bytes = first.nbytes + (0 if second is first else second.nbytes) + canvas.nbytes
+        form = self._enhancing_form if enhancing else self._form
+        execution.run(form, self.device, (height, width), [job(index) for index in range(count)], image_bytes)
         return canvas.result()
 
 
 def _sinks(
-    canvas: "ArrayCanvas | TensorCanvas", first: ReadablePicture, second: ReadablePicture, strength: float
+    canvas: "ArrayCanvas | TensorCanvas", first: ReadablePicture, second: ReadablePicture, strength: float | None
 ) -> Callable[[int], Sink]:
     """For the image number i of two pictures: where its fused luminance goes, to become pixels on a canvas."""
     merge: Callable[..., Merged]
-    if second is first:
+    if strength is not None:
         merge = partial(enhanced, first, strength)
     elif first.shows_colour() and second.shows_colour():
         height, width = first.layout.sides

@@ -15,7 +15,8 @@ from PIL import Image
 
 import gifnet
 from gifnet import Fuser, InputError
-from gifnet.networks.gifnet import GIFNet
+from gifnet.images.reading import read
+from gifnet.networks.gifnet import GIFNet, GIFNetConfig
 
 
 @pytest.fixture(scope="module")
@@ -372,3 +373,13 @@ def test_orientation_is_applied_to_files(mean: Fuser, tmp_path: Path) -> None:
     turned = mean.enhance(path)
     assert turned.size == (40, 56)
     assert turned.getexif().get(0x0112, 1) == 1
+
+
+def test_one_picture_twice_is_fused_not_enhanced() -> None:
+    torch.manual_seed(0)
+    network = GIFNet(GIFNetConfig(growth=4, position_hidden=8, main="mm", enhance_main="dp")).eval()
+    fuser, image = Fuser(network, device="cpu"), photo(24, 20)
+    picture = read(image, "a")
+    fused = fuser.fuse(picture, picture)
+    np.testing.assert_array_equal(fused, fuser.fuse(image, image.copy()))
+    assert not np.array_equal(fused, fuser.enhance(picture)), "or the branches do the same, and this shows nothing"

@@ -159,8 +159,8 @@ def enhance_folder(
 
     Raises:
         InputError: no such folder, no image in it, ``out_dir`` is the same or can't be made, another process is writing
-            there, its manifest is damaged or can't be written, a suffix gifnet doesn't write, or an option that is
-            none.
+            there, its manifest is damaged or can't be written, a suffix gifnet doesn't write, or an option with
+            a wrong value.
         CheckpointError: see ``load``.
     """
     strength, preparation = STRENGTH.check(strength), Preparation.checked(page, stretch=stretch)

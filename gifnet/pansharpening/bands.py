@@ -79,7 +79,7 @@ class Validity:
 
 
 @dataclass(frozen=True)
-class BothValid:
+class ValidInBoth:
     """On the multispectral grid: where it has data, and PAN for the most part."""
 
     valid: Validity

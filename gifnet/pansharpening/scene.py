@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from .arrays import cast
-from .bands import Band, BothValid, Filled, Validity
+from .bands import Band, Filled, ValidInBoth, Validity
 from .grids import Array, Axis, Grid, Window
 from .method import Fuse, sharpened
 
@@ -84,7 +84,7 @@ class Scene:
         for index in range(self.ms.count):
             band = Band(self.ms, index + 1)
             valid = Validity(band)
-            both = BothValid(valid, self.grid.down(pan_valid))
+            both = ValidInBoth(valid, self.grid.down(pan_valid))
             covered = self.grid.nearest(valid)
             filled = Filled.of(band, valid)
             for window, values in sharpened(fuse, filled, pan_filled, self.grid, both, scratch):

@@ -4,11 +4,11 @@ All images are held in memory, in 8 bits a pixel, or in 16 where their files are
 a function of the seed and ``i`` alone, so a resumed run sees what an unbroken one would have seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from ..errors import InputError
 from ..files.listing import images_in, stem_of
 from ..images import colour
 from ..images.reading import read
+
+AHEAD = 4  # batches that are prepared in the background
 
 
 @dataclass(frozen=True)
@@ -185,12 +187,16 @@ class TrainingData:
         return Batch(a, b, c)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Batches ``start`` to ``stop - 1``, the next ones always being prepared in the background."""
-        ahead = 4
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            queue = [pool.submit(self.batch, i) for i in range(start, min(start + ahead, stop))]
-            for i in range(start, stop):
-                ready = queue.pop(0).result()
-                if i + ahead < stop:
-                    queue.append(pool.submit(self.batch, i + ahead))
-                yield ready
+        """Batches ``start`` to ``stop - 1``."""
+        return prepared(self.batch, start, stop, workers=2)
+
+
+def prepared(make: Callable[[int], Any], start: int, stop: int, workers: int) -> Iterator[Any]:
+    """What ``make`` gives for ``start`` to ``stop - 1``, the next ones always being made in the background."""
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        queue = [pool.submit(make, i) for i in range(start, min(start + AHEAD, stop))]
+        for i in range(start, stop):
+            ready = queue.pop(0).result()
+            if i + AHEAD < stop:
+                queue.append(pool.submit(make, i + AHEAD))
+            yield ready

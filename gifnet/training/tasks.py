@@ -15,14 +15,13 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .data import DataConfig, Pyramid, TrainingData, load_luminance, paired
+from .data import DataConfig, Pyramid, TrainingData, load_luminance, paired, prepared
 from .defocus import DefocusConfig, gaussian_blur, random_defocus
 from .degradation import DegradationConfig, degrade
 from .lens import Lens, LensConfig, random_frames
 
 MODAL, FOCUS, SHARP, EXPOSURE = range(4)  # the tasks of a batch to fuse
 DETAILED = 3  # crops that are drawn for each photograph's; the most detailed one is taken
-AHEAD = 4  # batches that are prepared in the background
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,10 @@ class TaskData:
     def _load(self, folders: tuple[Path, Path]) -> list[Pyramid]:
         with ThreadPoolExecutor() as pool:
             loaded = list(pool.map(load_luminance, paired(*folders)))
-        return [image for image in loaded if min(image.half.shape[1:]) >= self.config.crop] or loaded
+        large = [image for image in loaded if min(image.full.shape[1:]) >= self.config.crop]
+        if not large:
+            raise InputError(f"{folders[0]}: no image is {self.config.crop} pixels a side; give a smaller crop")
+        return large
 
     def enhances(self, iteration: int) -> bool:
         """Whether this iteration is one that enhances."""
@@ -107,14 +109,8 @@ class TaskData:
         return self._enhance_batch(rng) if self.enhances(iteration) else self._task_batch(rng)
 
     def batches(self, start: int, stop: int) -> Iterator[TaskBatch | EnhanceBatch]:
-        """Batches ``start`` to ``stop - 1``, the next ones always being prepared in the background."""
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            queue = [pool.submit(self.batch, i) for i in range(start, min(start + AHEAD, stop))]
-            for i in range(start, stop):
-                ready = queue.pop(0).result()
-                if i + AHEAD < stop:
-                    queue.append(pool.submit(self.batch, i + AHEAD))
-                yield ready
+        """Batches ``start`` to ``stop - 1``."""
+        return prepared(self.batch, start, stop, workers=1)
 
     def _task_batch(self, rng: np.random.Generator) -> TaskBatch:
         # One draw in each of as many equal parts of [0, 1) as there are crops: every batch has nearly all tasks.

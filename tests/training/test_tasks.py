@@ -194,3 +194,15 @@ def test_what_does_not_go_together(folders: Path) -> None:
     sources = replace(sources, exposures=(folders / "dark", folders / "bright"))
     with pytest.raises(InputError, match="goes with --set steps=tasks"):
         GIFNetObjective.from_sources(GIFNetRecipe(data=DataConfig(crop=CROP)), sources, CPU)
+
+
+def test_exposures_smaller_than_the_crop(folders: Path, tmp_path: Path) -> None:
+    for name in ("dark", "bright"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(photo(CROP - 1, 72, 0)).save(tmp_path / name / "0.png")
+    images = TrainingData(folders / "ir", folders / "vis", folders / "photos", DataConfig(crop=CROP, batch=4), 0)
+    with pytest.raises(InputError, match=f"dark.*{CROP} pixels a side; give a smaller crop"):
+        TaskData(
+            images, (tmp_path / "dark", tmp_path / "bright"), TaskConfig(), LensConfig(), DefocusConfig(),
+            DegradationConfig(),
+        )  # fmt: skip

@@ -96,10 +96,8 @@ def fusion_step(
     REC has no part, the auxiliary branch gets no gradient, and with ``decoder_only`` nothing but G-Dec does. ``mixed``
     is as for ``multi_modal_step``.
     """
-    with torch.set_grad_enabled(not decoder_only):
-        shared = model.encoder(torch.cat(mixed_pairs(planes, mixed), dim=1))
-        gated = model.cfgm(shared, shared, model.config.main)
-    return StepLosses(None, mixed_loss(decode(model, shared, gated), planes, mixed, config, phi))
+    fused = run_as_inference(model, *mixed_pairs(planes, mixed), model.config.main, decoder_only)
+    return StepLosses(None, mixed_loss(fused, planes, mixed, config, phi))
 
 
 def mixed_pairs(planes: Planes, mixed: Tensor) -> tuple[Tensor, Tensor]:
