@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .bands import random_band
 from .data import DataConfig, Pyramid, TrainingData, load_luminance, paired, prepared
 from .defocus import DefocusConfig, gaussian_blur, random_defocus
 from .degradation import DegradationConfig, degrade
@@ -33,16 +34,22 @@ class TaskConfig:
     sharp: float = 0.10
     exposure: float = 0.25
     gaussian_share: float = 0.3  # of the focus pairs that Gaussian blur makes, in place of a lens
+    band_share: float = 0.0  # of the focus pairs that are a coarse band and a fine plane, as in pan-sharpening
+    scene_share: float = 0.0  # of the sharp originals that are visible images of the pairs: softer, with noise to keep
     real_exposure_share: float = 0.7  # of the exposure pairs, where there are real ones
     smooth_share: float = 0.15  # of the modal pairs whose first image is blurred and dark outside a region, as PET is
     enhance_every: int = 4  # every so many iterations, one that enhances; 0: none
     enhance_batch: int = 4
     enhance_blur: tuple[float, float] = (0.5, 1.8)  # Gaussian deviation, pixels; of a disc, half its radius
     enhance_noise: float = 0.016  # largest deviation, of 1
+    enhance_noisy: float = 0.85  # share of the crops to enhance that have noise
+    enhance_unblurred: float = 0.1  # share of them that are not blurred
 
     def __post_init__(self) -> None:
         if self.modal + self.focus + self.sharp + self.exposure <= 0:
             raise InputError("tasks: modal, focus, sharp and exposure are all 0; give at least one task a share")
+        if self.gaussian_share + self.band_share > 1:
+            raise InputError("tasks: gaussian_share and band_share exceed 1 together; what is left, lenses make")
 
     @property
     def shares(self) -> np.ndarray:
@@ -121,13 +128,17 @@ class TaskData:
         a, b, target = (torch.stack(planes)[:, None] for planes in zip(*crops, strict=True))
         return TaskBatch(a, b, target, torch.from_numpy(tasks))
 
-    def _photo(self, rng: np.random.Generator) -> Tensor:
-        """A crop of a photograph, the most detailed of a few, for skies teach little."""
-        photos = self.images.photos
-        photo = photos[int(rng.integers(len(photos)))]
-        crops = [self.images.crop(photo, rng)[0] for _ in range(DETAILED)]
+    def _photo(self, rng: np.random.Generator) -> tuple[Tensor, bool]:
+        """A crop of a photograph, the most detailed of a few, for skies teach little; and whether it is noise-free.
+
+        Scenes' visible images are not: what noise they have belongs to them.
+        """
+        scene = rng.random() < self.tasks.scene_share
+        images = self.images.pairs if scene else self.images.photos
+        image = images[int(rng.integers(len(images)))]
+        crops = [self.images.crop(image, rng)[-1] for _ in range(DETAILED)]
         detail = [np.abs(np.diff(crop, axis=0)).mean() + np.abs(np.diff(crop, axis=1)).mean() for crop in crops]
-        return torch.from_numpy(np.ascontiguousarray(crops[int(np.argmax(detail))]))
+        return torch.from_numpy(np.ascontiguousarray(crops[int(np.argmax(detail))])), not scene
 
     def _modal(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         pairs = self.images.pairs
@@ -142,19 +153,23 @@ class TaskData:
         return a, b, b
 
     def _focus(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        sharp = self._photo(rng)
-        if rng.random() < self.tasks.gaussian_share:
+        sharp, clean = self._photo(rng)
+        kind = rng.random()
+        if kind < self.tasks.band_share:
+            return random_band(sharp, rng)
+        if kind < self.tasks.band_share + self.tasks.gaussian_share:
             near, far = (frame[0, 0] for frame in random_defocus(sharp[None, None], self.defocus, rng))
             target = sharp
         else:
             frames, target = random_frames(sharp, 2, self.lens, rng)
             near, far = frames if rng.random() < 0.5 else frames[::-1]
-        near, far = (degrade(frame[None, None], self.degradation, rng)[0, 0] for frame in (near, far))
+        if clean:
+            near, far = (degrade(frame[None, None], self.degradation, rng)[0, 0] for frame in (near, far))
         return near, far, target
 
     def _sharp(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """One image twice, noise and all: it is to come out as it went in."""
-        x = self._photo(rng) if rng.random() < 0.7 else self._modal(rng)[int(rng.integers(2))]
+        x = self._photo(rng)[0] if rng.random() < 0.7 else self._modal(rng)[int(rng.integers(2))]
         x = degrade(x[None, None], self.degradation, rng)[0, 0]
         return x, x, x
 
@@ -168,20 +183,20 @@ class TaskData:
         return a, b, b
 
     def _enhance_batch(self, rng: np.random.Generator) -> EnhanceBatch:
-        sharp = torch.stack([self._photo(rng) for _ in range(self.tasks.enhance_batch)])
+        sharp = torch.stack([self._photo(rng)[0] for _ in range(self.tasks.enhance_batch)])
         blurred = torch.stack([self._mildly_blurred(plane, rng) for plane in sharp])[:, None]
-        noise = rng.uniform(0, self.tasks.enhance_noise, size=len(sharp)) * (rng.random(len(sharp)) < 0.85)
+        noisy = rng.random(len(sharp)) < self.tasks.enhance_noisy
+        noise = noisy * rng.uniform(0, self.tasks.enhance_noise, size=len(sharp))
         grain = torch.from_numpy(rng.standard_normal(tuple(blurred.shape)) * noise[:, None, None, None]).to(blurred)
         x = (blurred + grain).clamp(0, 1)
         compressed = DegradationConfig(noise_share=0, jpeg_share=self.degradation.jpeg_share / 2)
         return EnhanceBatch(degrade(x, compressed, rng), sharp[:, None])
 
     def _mildly_blurred(self, sharp: Tensor, rng: np.random.Generator) -> Tensor:
-        kind = rng.random()
         deviation = float(np.exp(rng.uniform(*np.log(self.tasks.enhance_blur))))
-        if kind < 0.1:
+        if rng.random() < self.tasks.enhance_unblurred:
             return sharp
-        if kind < 0.6:
+        if rng.random() < 0.55:
             return gaussian_blur(sharp[None, None], torch.tensor([deviation]))[0, 0]
         lens = Lens(sharp, 2 * deviation, self.lens, rng)
         return lens.gathered(torch.full_like(sharp, 2 * deviation))

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from gifnet.errors import InputError
 from gifnet.networks.gifnet import GIFNet, GIFNetConfig
 from gifnet.training.data import DataConfig, TrainingData
-from gifnet.training.defocus import DefocusConfig
+from gifnet.training.defocus import DefocusConfig, gaussian_blur
 from gifnet.training.degradation import DegradationConfig
 from gifnet.training.lens import LensConfig
 from gifnet.training.losses import LossConfig
@@ -98,6 +98,41 @@ def test_focus_pairs_are_made_of_their_target(folders: Path) -> None:
     assert float(best.mean()) < 0.5 * float((batch.a - batch.b).abs().mean()) + 0.01
 
 
+def test_bands_are_coarse_and_take_their_detail_from_the_fine_plane(folders: Path) -> None:
+    batch = task_batch(data(folders, 8, modal=0, focus=1, sharp=0, exposure=0, gaussian_share=0, band_share=1))
+
+    def detail(planes: torch.Tensor) -> torch.Tensor:
+        return planes - gaussian_blur(planes, torch.full((len(planes),), 1.0))
+
+    of_a, of_b, of_target = (detail(planes).flatten(1) for planes in (batch.a, batch.b, batch.target))
+    assert float((of_a.std(dim=1) / of_target.std(dim=1)).median()) < 0.7, "the band itself is coarse"
+    agreement = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(of_b, of_target, strict=True)])
+    assert float(agreement.abs().median()) > 0.8, "what it lacks is in the fine plane"
+    torch.testing.assert_close(batch.a.mean(dim=(1, 2, 3)), torch.full((8,), 0.5), atol=0.02, rtol=0)
+    assert float((batch.a - batch.target).abs().mean()) > 0.001
+    with pytest.raises(InputError, match="gaussian_share and band_share exceed 1"):
+        TaskConfig(gaussian_share=0.6, band_share=0.5)
+
+
+def test_scenes_keep_the_noise_that_they_have(folders: Path, tmp_path: Path) -> None:
+    # Black photographs, so that everything with detail is a scene's visible image.
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (72, 64)).save(tmp_path / "photos" / "black.png")
+    images = TrainingData(folders / "ir", folders / "vis", tmp_path / "photos", DataConfig(crop=CROP, batch=6), 0)
+    noisy = DegradationConfig(noise_share=1, noise=0.1)
+    shares = {"modal": 0, "focus": 1, "sharp": 0, "exposure": 0, "gaussian_share": 1}
+    whole = DefocusConfig(whole_share=1, soft_blur=(1e-3, 2e-3), soft_share=0)
+    for share in (0.0, 1.0):
+        source = TaskData(images, None, TaskConfig(scene_share=share, **shares), LensConfig(), whole, noisy)
+        batch = task_batch(source)
+        if share:
+            assert float(batch.target.std()) > 0.05
+            torch.testing.assert_close(batch.a, batch.target, atol=1e-5, rtol=0)
+        else:
+            assert not batch.target.any()
+            assert float(batch.a.std()) > 0.005
+
+
 def test_exposure_pairs_are_real_ones_where_there_are(folders: Path) -> None:
     shares = {"modal": 0, "focus": 0, "sharp": 0, "exposure": 1}
     real = task_batch(data(folders, 6, real_exposure_share=1, **shares))
@@ -115,6 +150,8 @@ def test_enhancing_starts_from_mildly_worse_photographs(folders: Path) -> None:
     assert batch.x.shape == batch.target.shape == (6, 1, CROP, CROP)
     error = (batch.x - batch.target).abs().mean()
     assert 0 < float(error) < 0.05
+    sharp = data(folders, enhance_every=1, enhance_batch=6, enhance_noisy=0, enhance_unblurred=1).batch(0)
+    assert torch.equal(sharp[0], sharp[1])
     never = data(folders, enhance_every=0)
     assert not any(never.enhances(i) for i in range(20))
 
