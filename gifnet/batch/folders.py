@@ -13,12 +13,15 @@ from ..errors import InputError
 from ..execution.running import Execution
 from ..files.atomic import remove_leftovers
 from ..files.formats import WRITABLE
+from ..files.lock import locked
 from ..options.declarations import FOLDER_PROGRESS, STRENGTH
 from ..options.values import Align, Device, Dtype, Lines, Memory, Name, Progress, Resize, Stretch, Tile
 from ..prepare.preparation import Preparation
-from .manifest import NAME, Manifest, locked
+from .manifest import NAME, Manifest
 from .pairing import FolderFailure, Match, Pairing, pairs, singles
 from .run import Conduct, Job, Run, Task
+
+LOCK = ".gifnet-run.lock"  # in the folder of results, while a run works there
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ def _run(
         out.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: can't be made ({error.strerror})") from error
-    with locked(out), Manifest(out / NAME) as manifest:
+    with locked(out / LOCK, "writes"), Manifest(out / NAME) as manifest:
         outputs = {*map(Path, manifest.outputs()), *(match.output for match in pairing.matches)}
         for folder in {out, *((out / path).parent for path in outputs)}:
             if folder.is_dir():
