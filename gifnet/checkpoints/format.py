@@ -6,6 +6,7 @@ The tensors are the model's state dict in float32; what follows from the configu
 strict: a file that differs from this in anything is refused.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
@@ -19,13 +20,13 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..files.atomic import atomic_path
 from ..files.limits import DERIVED, WEIGHTS_HEADER
-from ..networks.registry import Architecture, architecture_of, registered
+from ..networks.registry import Architecture, architecture_of, enhancing_form, registered
 from .contents import Header, TensorEntry, hash_of, opened, parse_object, read_header, read_tensors
 
 FORMAT_VERSION = 1
 _ENTRIES = {"gifnet", "notes", "format"}  # "format" is what safetensors' own tools write
-LARGEST_OUTPUT = 1e4  # of a network, where images have 0 to 1; ones that were never trained give some units
 _PROBE = 32  # pixels a side of what tells whether weights make a network at all
+_SATURATED = 0.9  # share of pixels at the ends of the scale that no network gives for it
 
 
 class _Metadata(NamedTuple):
@@ -43,14 +44,23 @@ def save_weights(model: nn.Module, path: str | Path, notes: Mapping[str, str] | 
     path = Path(path)
     if path.suffix != ".safetensors" or not path.parent.is_dir():
         raise CheckpointError(f"{path}: weights are written to a .safetensors file in a folder that exists")
+    for name, value in model.state_dict().items():
+        _check_finite(path, name, value.float())
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_file_of(model, notes))
+
+
+def network_sha256(model: nn.Module) -> str:
+    """The SHA-256, in hexadecimal, of the file that ``save_weights`` makes of this model without notes."""
+    return hashlib.sha256(_file_of(model, None)).hexdigest()
+
+
+def _file_of(model: nn.Module, notes: Mapping[str, str] | None) -> bytes:
     state = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
-    for name, value in state.items():
-        _check_finite(path, name, value)
     metadata = {"gifnet": json.dumps(describe(model), sort_keys=True)}
     if notes:
         metadata["notes"] = json.dumps({name: str(text) for name, text in notes.items()}, sort_keys=True)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(_in_order(save(state, metadata=metadata)))
+    return _in_order(save(state, metadata=metadata))
 
 
 def save_hub_folder(model: nn.Module, folder: str | Path, notes: Mapping[str, str] | None = None) -> None:
@@ -98,9 +108,7 @@ def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[st
     return read_weights(path, sha256, config).network
 
 
-def read_weights(
-    path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None
-) -> LoadedWeights:
+def read_weights(path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> LoadedWeights:
     """``load_weights``, and the hash of what was loaded. The file is read once: what is hashed is what is used."""
     path = Path(path)
     expected = None if sha256 is None else _checked_digits(sha256)
@@ -133,9 +141,7 @@ def read_metadata(path: str | Path, config: Mapping[str, Any] | None = None) -> 
     return read_metadata_and_hash(path, config)[0]
 
 
-def read_metadata_and_hash(
-    path: str | Path, config: Mapping[str, Any] | None = None
-) -> tuple[dict[str, Any], str]:
+def read_metadata_and_hash(path: str | Path, config: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str]:
     """``read_metadata``, and the SHA-256 of the same file."""
     path = Path(path)
     with opened(path) as file:
@@ -243,7 +249,8 @@ def _shapes(path: Path, metadata: _Metadata) -> dict[str, list[int]]:
 def _check_tensors(path: Path, header: Header, shapes: Mapping[str, list[int]]) -> None:
     """Raise CheckpointError unless the file has exactly these tensors, in float32."""
     tensors = header.tensors
-    for problem, wrong in (("lacks", shapes.keys() - tensors.keys()), ("holds unknown", tensors.keys() - shapes.keys())):
+    lacking, unknown = shapes.keys() - tensors.keys(), tensors.keys() - shapes.keys()
+    for problem, wrong in (("lacks", lacking), ("holds unknown", unknown)):
         if wrong:
             raise CheckpointError(
                 f"{path}: {problem} tensors: {_listed(wrong)}; it must hold the {len(shapes)} of its architecture"
@@ -257,14 +264,26 @@ def _check_tensors(path: Path, header: Header, shapes: Mapping[str, list[int]]) 
 
 
 def _check_output(path: Path, network: nn.Module) -> None:
-    """Raise CheckpointError for a network whose output is far from any image: too large, or not a number."""
-    ramp = torch.linspace(0, 1, _PROBE).expand(1, 1, _PROBE, _PROBE)
+    """Raise CheckpointError for a network that gives no images: not numbers, or nothing but black and white."""
+    ramp = torch.linspace(0.1, 0.9, _PROBE).expand(1, 1, _PROBE, _PROBE)
+    planes = torch.cat([ramp, ramp], dim=1)
     with torch.inference_mode():
-        largest = network(ramp, ramp.mT).abs().max()
-    if not largest <= LARGEST_OUTPUT:  # NaN is not
+        results = [network(ramp, ramp.mT)]
+        enhancing = enhancing_form(network, torch.float32)
+        if enhancing is not None:
+            enhancing.run(
+                lambda _: planes, lambda _, fused: results.append(fused), _PROBE, _PROBE, None, lambda *_: None
+            )
+    for fused in results:
+        if not fused.isfinite().all():
+            problem = "no numbers"
+        elif ((fused <= 0) | (fused >= 1)).float().mean() > _SATURATED:
+            problem = "nothing but black and white"
+        else:
+            continue
         raise CheckpointError(
-            f"{path}: these weights give values of up to {largest:.3g} where images have 0 to 1; they are damaged, or "
-            "their training went astray"
+            f"{path}: these weights give {problem} where smooth grey images are fused: they are damaged, or their "
+            "training went astray"
         )
 
 

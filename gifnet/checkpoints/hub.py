@@ -19,7 +19,7 @@ _REPOSITORY = re.compile(r"(?P<repository>[^/\\@\s]+/[^/\\@\s]+)(?:@(?P<revision
 # Both become folders of the cache: no part of them may lead out of it. The Hub's own names have these characters.
 _NAME = r"(?!.*(\.\.|--))[A-Za-z0-9_][\w.-]{0,95}"
 _VALID_REPOSITORY = re.compile(rf"{_NAME}/{_NAME}", re.ASCII)
-_VALID_REVISION = re.compile(rf"(?!.*\.\.)[A-Za-z0-9_][\w.+-]*(/[A-Za-z0-9_][\w.+-]*)*", re.ASCII)
+_VALID_REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][\w.+-]*(/[A-Za-z0-9_][\w.+-]*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def resolve(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> 
     """Find weights by name, and fetch them where need be.
 
     ``"gifnet"``, and the name of any other network with bundled weights, is its bundled file. What exists as a file,
-    looks like a path (ends in .safetensors, begins with a dot, ``~`` or the root) or is a path object is a file. A folder
-    is one with ``model.safetensors``, as a Hub repository has it. What exists here goes before any repository of the same name.
-    ``"org/name[@revision]"`` is a Hub repository with
-    ``model.safetensors`` and usually ``config.json``; huggingface_hub fetches and caches it, and goes by HF_HOME,
-    HF_HUB_OFFLINE, HF_ENDPOINT and the stored login. ``sha256`` is the hash that the safetensors file must have.
+    looks like a path (ends in .safetensors, begins with a dot, ``~`` or the root) or is a path object is a file. A
+    folder that exists must hold ``model.safetensors``, as a repository does. Both go before a repository of that name.
+    ``"org/name[@revision]"`` is a Hub repository with ``model.safetensors`` and usually ``config.json``;
+    huggingface_hub fetches and caches it, and goes by HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and the stored login.
+    ``sha256`` is the hash that the safetensors file must have.
 
     Raises CheckpointError, saying what to do, when there are no such weights, they can't be fetched, or have
     another hash.
@@ -62,12 +62,33 @@ def resolve(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> 
     return found
 
 
+def local_files(name_or_path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """The files that a name means on this machine as it is now; none where it may be a repository's.
+
+    Raises CheckpointError for what can be neither.
+    """
+    found = _find_here(name_or_path)
+    return () if found is None else (found.path, *([found.config_path] if found.config_path else []))
+
+
 def _find(name_or_path: str | os.PathLike[str]) -> ResolvedWeights:
+    found = _find_here(name_or_path)
+    if found is not None:
+        return found
+    name = os.fspath(name_or_path)
+    repository = _REPOSITORY.fullmatch(name)
+    if not repository:
+        raise CheckpointError(f"{name!r} is no file and no weights that gifnet knows; {_VALID}")
+    _check_repository(repository["repository"], repository["revision"], name)
+    return _fetch(repository["repository"], repository["revision"], name)
+
+
+def _find_here(name_or_path: str | os.PathLike[str]) -> ResolvedWeights | None:
+    """Weights that are bundled or lie on this machine; None for what may name a repository."""
     name = os.fspath(name_or_path)
     if isinstance(name_or_path, str) and (bundled := _bundled_file(name)):
         return ResolvedWeights(_bundled(bundled), None, name)
     path = Path(os.path.expanduser(name))
-    repository = _REPOSITORY.fullmatch(name)
     named_as_file = isinstance(name_or_path, os.PathLike) or name.startswith((".", "~")) or path.is_absolute()
     if path.suffix.lower() in _PICKLES:
         raise CheckpointError(
@@ -82,10 +103,7 @@ def _find(name_or_path: str | os.PathLike[str]) -> ResolvedWeights:
         raise CheckpointError(f"{name}: is no regular file; {_VALID}")
     if named_as_file or path.suffix.lower() == ".safetensors":
         raise CheckpointError(f"{name}: no such file; {_VALID}")
-    if repository:
-        _check_repository(repository["repository"], repository["revision"], name)
-        return _fetch(repository["repository"], repository["revision"], name)
-    raise CheckpointError(f"{name!r} is no file and no weights that gifnet knows; {_VALID}")
+    return None
 
 
 def _in_folder(folder: Path, label: str) -> ResolvedWeights:

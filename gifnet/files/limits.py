@@ -15,7 +15,7 @@ WHOLE_FILE = 1 << 29  # bytes of a file that its decoder wants whole
 SLACK = 1 << 26  # bytes of metadata beside the pixels
 WEIGHTS = 1 << 32  # bytes of a file of weights
 WEIGHTS_HEADER = 1 << 23  # bytes of its description of them
-DERIVED = 1 << 28  # values that a network makes of its weights and configuration, beyond what its file holds
+DERIVED = 1 << 26  # values that a network makes of its weights and configuration, beyond what its file holds
 
 
 def check_pixels(width: int, height: int, name: str) -> None:

@@ -14,12 +14,13 @@ from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.running import Execution
 from ..files.atomic import atomic_path
+from ..models import Model
 from ..options.declarations import NODATA
 from ..options.values import Device, Dtype, Memory, Progress, Tile
 from .bands import raster_window, rasterio_module
 from .grids import Array
 from .method import Fuse
-from .model import Model, fuse_with
+from .model import fuse_with
 from .scene import Scene
 
 Path_ = str | os.PathLike[str]
