@@ -15,8 +15,8 @@ from gifnet import InputError, models
 from gifnet.cli.main import build_parser
 from gifnet.evaluation import evaluate_folders, evaluate_sets
 from gifnet.execution.running import Execution
-from gifnet.options import declarations as declared
 from gifnet.models import Model
+from gifnet.options import declarations as declared
 from gifnet.options import keywords, values
 from gifnet.options.declarations import Option
 from gifnet.pansharpening.rasters import pansharpen_files

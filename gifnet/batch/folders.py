@@ -215,7 +215,7 @@ def _run(
     with locked(out / LOCK, "writes"), Manifest(out / NAME) as manifest:
         outputs = {*map(Path, manifest.outputs()), *(match.output for match in pairing.matches)}
         for folder in {out, *((out / path).parent for path in outputs)}:
-            if folder.is_dir():
+            if folder.is_dir() and folder.resolve().is_relative_to(out.resolve()):  # and not through a link elsewhere
                 remove_leftovers(folder)
         run = Run(task, fuser, out, manifest, conduct)
         finished = {match.output for match in pairing.matches if not conduct.overwrite and run.is_finished(match)}

@@ -75,7 +75,7 @@ def _check_pickle(path: Path, content: bytes) -> None:
     Its records must not be compressed (torch never does that), and its pickle may make tensors only, of no more values
     than the file has bytes.
     """
-    if not zipfile.is_zipfile(io.BytesIO(content)):  # plain pickles are what torch saved before 1.6
+    if not content.startswith(b"PK"):  # no zip file; plain pickles are what torch saved before 1.6
         raise _not_plain(path)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -34,6 +34,8 @@ from gifnet.files.atomic import atomic_path, remove_leftovers
 from gifnet.networks.gifnet import GIFNet
 
 TEMPORARY = ".gifnet-0123456789abcdef.png"
+OWNER = TEMPORARY.replace(".png", ".lock")
+DEAD = f"4194304\n{lock.machine()}\n"  # signed by a process of this machine that no longer holds it
 
 
 @pytest.fixture(scope="session")
@@ -440,7 +442,36 @@ def test_opening_the_manifest_drops_what_is_obsolete(place: Place) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("line", ['{"a": 1}', "[]", "text", '{"output": {"path": "0.png"}, "status": "done"}'])
+def record(path: object, count: object = 1, status: object = "done") -> str:
+    return json.dumps({"output": {"path": path, "bytes": count}, "status": status})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a": 1}',
+        "[]",
+        "text",
+        "null",
+        '{"output": {"path": "0.png"}, "status": "done"}',
+        '{"output": [], "status": "done"}',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        record("../ir/0.png"),
+        record("sub/../../ir/0.png"),
+        record("/etc/passwd"),
+        record(""),
+        record("a\0b"),
+        record(["0.png"]),
+        record(7),
+        record("0.png", "1"),
+        record("0.png", True),
+        record("0.png", -1),
+        record("0.png", 1.5),
+        record("0.png", 1, ["done"]),
+        record("0.png", 1, "lost"),
+    ],
+)
 def test_a_manifest_of_something_else_is_refused_and_kept(place: Place, line: str) -> None:
     place.out.mkdir()
     content = f"{line}\n"
@@ -449,6 +480,50 @@ def test_a_manifest_of_something_else_is_refused_and_kept(place: Place, line: st
         place.fuse()
     assert (place.out / NAME).read_text() == content
     assert os.listdir(place.out) == [NAME]
+
+
+@pytest.mark.parametrize("depth", [100, *range(900, 1000, 9)])
+def test_a_manifest_as_deep_as_can_be_read(place: Place, depth: int) -> None:
+    place.out.mkdir()
+    event = json.loads(record("0.png")) | {"inputs": 0}
+    text = json.dumps(event).replace('"inputs": 0', '"inputs": ' + "[" * depth + "]" * depth)
+    (place.out / NAME).write_text(f"{text}\n{text}\n")
+    try:
+        assert len(place.fuse().done) == 3
+    except InputError as error:
+        assert NAME in str(error)
+        assert "is no record" in str(error)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "broken link"])
+def test_a_manifest_that_is_no_file_of_the_folder(place: Place, tmp_path: Path, kind: str) -> None:
+    place.out.mkdir()
+    manifest, elsewhere = place.out / NAME, tmp_path / "elsewhere.jsonl"
+    if kind == "pipe":
+        os.mkfifo(manifest)
+    elif kind == "folder":
+        manifest.mkdir()
+    else:
+        manifest.symlink_to(elsewhere)
+        elsewhere.write_text("") if kind == "link" else None
+    with pytest.raises(InputError, match=f"{manifest}: is no regular file; move it away"):
+        place.fuse()
+    assert os.listdir(place.out) == [NAME]
+    assert not elsewhere.exists() or elsewhere.read_text() == ""
+
+
+def test_nothing_is_cleared_up_elsewhere(place: Place, tmp_path: Path) -> None:
+    """A record of an output that lies behind a link to a folder elsewhere."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / TEMPORARY).write_text("")
+    (other / OWNER).write_text(DEAD)
+    place.out.mkdir()
+    (place.out / "sub").symlink_to(other)
+    (place.out / NAME).write_text(record("sub/1.png") + "\n")
+    place.fuse()
+    assert sorted(os.listdir(other)) == sorted([OWNER, TEMPORARY])
 
 
 def test_an_event_that_can_not_be_written_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -647,10 +722,6 @@ def test_killed_at_the_worst_moments(place: Place, moment: str) -> None:
     assert_whole(place)
 
 
-OWNER = TEMPORARY.replace(".png", ".lock")
-DEAD = f"4194304\n{lock.machine()}\n"  # signed by a process of this machine that no longer holds it
-
-
 def test_leftovers_are_cleaned_and_nothing_else(place: Place) -> None:
     put(place.a / "sub" / "1.png")
     put(place.b / "sub" / "1.png")
@@ -693,7 +764,7 @@ def test_two_runs_at_once_one_in_a_subfolder_of_the_other_lose_nothing(tmp_path:
     running = [subprocess.Popen(one, stderr=subprocess.PIPE, text=True) for one in commands_]
     errors = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], errors
-    assert not [path for path in outer.out.rglob(".gifnet-*")]
+    assert not list(outer.out.rglob(".gifnet-*"))
     assert {path.name for path in inner.out.glob("*.png")} == {f"{x}{n}.png" for x in ("", "x") for n in range(8)}
 
 
