@@ -56,7 +56,7 @@ class Region(NamedTuple):
         )
 
     def crop(self, x: Image, covered: "Region") -> Image:
-        """This region's part of ``x`` (..., H, W), which holds the pixels of ``covered``. A view."""
+        """Crop ``x`` (..., H, W), which holds the pixels of ``covered``, to this region. A view."""
         return x[
             ...,
             self.top - covered.top : self.bottom - covered.top,
