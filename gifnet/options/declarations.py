@@ -272,9 +272,10 @@ NODATA = Option(
     "nodata",
     float | None,
     None,
-    "the value of pixels that have none in ``out``. None: the multispectral nodata value, else PAN's if the dtype can "
-    "hold it, else NaN in floating point. A pixel is nodata where PAN is, or where the multispectral pixel that it "
-    "lies in is, or where there is none. No valid pixel gets this value.",
+    "the value of pixels without data in ``out``, and in rasters that don't say which have none. None: the "
+    "multispectral nodata value, else PAN's if the dtype can hold it, else NaN in floating point. A pixel is nodata "
+    "where PAN is, or where the multispectral pixel that it lies in is, or where there is none. No valid pixel gets "
+    "this value.",
     values.check_nodata,
     Flag(float, note="by default that of MS, else PAN"),
 )

@@ -82,6 +82,12 @@ class Axis:
         indices = np.rint(np.arange(start, stop) * self.step + self.offset).astype(int)[:, None]
         return Taps(indices.clip(0, self.coarse - 1), np.ones(indices.shape))
 
+    def covered(self, start: int, stop: int) -> Array:
+        """Which fine pixels from ``start`` to ``stop - 1`` lie in the coarse grid, or half a coarse pixel beyond."""
+        centres = np.arange(start, stop) * self.step + self.offset
+        result: Array = (centres >= -1) & (centres <= self.coarse)
+        return result
+
     def overlap(self) -> tuple[int, int]:
         """The first coarse pixel whose centre lies within the fine grid, and the one after the last."""
         first = int(np.ceil(self.offset - 0.5 * self.step))
@@ -97,17 +103,16 @@ class Grid:
     columns: Axis
 
     @classmethod
-    def of_shapes(cls, ms: Sequence[int], pan: Sequence[int]) -> "Grid":
+    def of_shapes(cls, ms: Sequence[int], pan: Sequence[int], ms_name: str = "ms", pan_name: str = "pan") -> "Grid":
         """The grids of images (H, W) with the same outer edges. Raises InputError for shapes that can't have them."""
         steps = [coarse / fine for coarse, fine in zip(ms, pan, strict=True)]
+        sizes = f"{pan_name} is {pan[1]}×{pan[0]} pixels and {ms_name} {ms[1]}×{ms[0]}"
         if max(steps) > 1:
-            raise InputError(
-                f"pan is {pan[1]}×{pan[0]} pixels and ms {ms[1]}×{ms[0]}: pan must be the finer (swapped?)"
-            )
+            raise InputError(f"{sizes}: pan must be the finer (swapped?)")
         if abs(pan[0] * ms[1] - pan[1] * ms[0]) > max(pan):  # more than a multispectral pixel
             raise InputError(
-                f"pan is {pan[1]}×{pan[0]} pixels and ms {ms[1]}×{ms[0]}, ratios of {1 / steps[1]:.3g} and "
-                f"{1 / steps[0]:.3g}: they can't be of one extent; crop them to it"
+                f"{sizes}, ratios of {1 / steps[1]:.3g} and {1 / steps[0]:.3g}: they can't be of one extent; crop them "
+                "to it"
             )
         axes = [
             Axis(fine, coarse, coarse / fine, 0.5 * coarse / fine - 0.5) for coarse, fine in zip(ms, pan, strict=True)

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..execution.form import Sink, Source
 from ..regions import Region
 from .grids import Array, Grid, Plane, Target, Window, windows
@@ -54,6 +55,8 @@ def sharpened(
         Windows of the fine grid and their values, float64, on the band's scale and unlimited.
     """
     statistics = PairStatistics.of(band, grid.down(pan), grid, valid)
+    if not np.isfinite(statistics.correlation):
+        raise InputError("ms, pan: values too large to work with (10^150 or so); are they an undeclared nodata value?")
     resampled = grid.up(band)
     if statistics.correlation <= 0:
         for window in windows(pan.shape):
