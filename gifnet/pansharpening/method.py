@@ -126,7 +126,8 @@ class PairStatistics:
             if pairs.shape[1]:
                 added, own = pairs.shape[1], pairs.mean(axis=1)
                 centred, shift = pairs - own[:, None], own - mean
-                moments += centred @ centred.T + np.outer(shift, shift) * (count * added / (count + added))
+                with np.errstate(over="ignore", invalid="ignore"):  # which makes the correlation NaN
+                    moments += centred @ centred.T + np.outer(shift, shift) * (count * added / (count + added))
                 mean += shift * (added / (count + added))
                 count += added
         band_deviation, pan_deviation = np.sqrt(moments.diagonal() / max(count, 1))
