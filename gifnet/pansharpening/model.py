@@ -1,4 +1,4 @@
-"""The model that pan-sharpening runs."""
+"""The model that pan-sharpening runs, by name or loaded."""
 
 from functools import partial
 from typing import TypeAlias
@@ -13,6 +13,6 @@ Model: TypeAlias = Name | Fuser
 
 
 def fuse_with(model: Model, device: Device, dtype: Dtype, execution: Execution) -> Fuse:
-    """A model, loaded unless it is a ``Fuser``, and how it is to run."""
+    """The function that fuses two planes: the model, loaded if need be, with the options of its execution."""
     fuser = model if isinstance(model, Fuser) else load(model, device, dtype)
     return partial(fuser.fuse_regions, execution=execution)
