@@ -1,12 +1,8 @@
-"""The record that a folder of results keeps of itself, and the lock that gives it one writer."""
+"""The record that a folder of results keeps of itself."""
 
-import errno
 import json
 import os
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,31 +106,5 @@ def flush_to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder of results; InputError if one is at work there.
-
-    The system drops the lock of a process that dies. Where it has no locks on folders (Windows, some network file
-    systems), there is none.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
-                raise InputError(
-                    f"{folder}: another gifnet is writing there; wait for it, or give another folder"
-                ) from error
-        yield
     finally:
         os.close(descriptor)

@@ -150,17 +150,20 @@ STRENGTH = Option(
 
 # --- the model ----------------------------------------------------------------------------------------
 
-MODEL: Option[Any] = Option(
-    "model",
+NAME_OR_PATH: Option[Any] = Option(
+    "name_or_path",
     values.Name,
     "gifnet",
     '``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository ``org/name`` or '
     "``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.",
     flag=Flag(note="gifnet by default"),
 )
-NAME_OR_PATH = replace(MODEL, name="name_or_path")
-MODEL_OR_FUSER = replace(
-    MODEL, type=Any, help=MODEL.help + " Or a ``Fuser``, which brings its own device and precision."
+# Its type is ``gifnet.models.Model``, which is declared above here.
+MODEL = replace(
+    NAME_OR_PATH,
+    name="model",
+    type=Any,
+    help=NAME_OR_PATH.help + " Or a ``Fuser``, which brings its own device and precision.",
 )
 SHA256: Option[Any] = Option(
     "sha256", str | None, None, "if given, the weights' file must have this SHA-256 (hexadecimal)."

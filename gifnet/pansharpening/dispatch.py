@@ -8,9 +8,10 @@ import torch
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.running import Execution
+from ..models import Model
 from ..options.values import Device, Dtype, Memory, Progress, Tile
 from .arrays import pansharpen_arrays, pansharpen_tensors
-from .model import Model, fuse_with
+from .model import fuse_with
 from .rasters import names_of, pansharpen_array
 
 

@@ -10,12 +10,13 @@ import numpy as np
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.running import Execution
+from ..models import Model
 from ..options.declarations import NODATA
 from ..options.values import Device, Dtype, Memory, Progress, Tile
 from .datasets import RasterName, open_raster, rasterio_module
 from .grids import Array, windows
 from .method import Fuse
-from .model import Model, fuse_with
+from .model import fuse_with
 from .output import check_output, output_raster, scratch_beside, write
 from .scene import Scene
 

@@ -1,5 +1,6 @@
 """Folders fused and enhanced: pairing, what is redone and what is not, the manifest, kills, the command line."""
 
+import errno
 import json
 import os
 import random
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from gifnet.batch.manifest import NAME, Manifest
 from gifnet.batch.pairing import pairs, singles
 from gifnet.batch.pipeline import overlapped
 from gifnet.checkpoints.format import file_sha256, save_weights
+from gifnet.files import lock
+from gifnet.files.atomic import atomic_path, remove_leftovers
 from gifnet.networks.gifnet import GIFNet
 
 TEMPORARY = ".gifnet-0123456789abcdef.png"
@@ -469,19 +473,37 @@ def test_an_event_that_can_not_be_written_leaves_no_half_line(tmp_path: Path, mo
     assert [json.loads(line)["status"] for line in (tmp_path / NAME).read_text().splitlines()] == ["writing", "done"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
+HOLD = """
+import pathlib, sys
+from gifnet.files.{module} import {name}
+with {call} as held:
+    print(held, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def process_that(script: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another process that works until the block ends, when it is killed, and the line that it said."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            yield other, other.stdout.readline().strip()
+        finally:
+            other.kill()
+
+
 def test_one_process_at_a_time(place: Place) -> None:
     place.out.mkdir()
-    script = "import sys, pathlib, gifnet.batch.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
-    script += "print(1, flush=1); input()"
-    command = [sys.executable, "-c", script, str(place.out)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(InputError, match="another gifnet is writing"):
+    held = place.out / folders.LOCK
+    script = HOLD.format(module="lock", name="locked", call="locked(pathlib.Path(sys.argv[1]), 'writes')")
+    with process_that(script, held) as (other, _):
+        with pytest.raises(InputError, match=f"{held}: process {other.pid} writes here; wait for its end"):
             place.fuse()
-        other.kill()
+        assert os.listdir(place.out) == [held.name]
     assert len(place.fuse().done) == 3
+    assert not held.exists()
 
 
 # --- overlap --------------------------------------------------------------------------------------
@@ -591,6 +613,7 @@ def test_killed_at_any_moment_and_finished_by_a_rerun(tmp_path: Path, model: Pat
         finished = done
     assert finished
     (place.out / TEMPORARY).write_bytes(b"half")
+    (place.out / OWNER).write_text(DEAD)
     result = commands.run(*command(place)[3:])
     assert result.returncode == 0, result.stderr
     done, skipped = (int(number) for number in re.findall(r"(\d+) (?:done|skipped)", result.stderr))
@@ -615,12 +638,17 @@ def test_killed_at_the_worst_moments(place: Place, moment: str) -> None:
     script += f"import gifnet.cli\n{KILLS[moment]}\ngifnet.cli.main(sys.argv[1:])"
     killed = subprocess.run([sys.executable, "-c", script, *command(place, "--quiet")[3:]], check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
-    assert any(path.name.startswith(".gifnet-") for path in place.out.iterdir()) == (moment != "after the rename")
+    left = {path.suffix for path in place.out.iterdir() if path.name.startswith(".gifnet-")}
+    assert left == ({".lock"} if moment == "after the rename" else {".lock", ".png"})
     assert_whole(place)
     result = place.fuse()
     assert len(result.done) == 3
     assert sorted(os.listdir(place.out)) == ["0.png", "1.png", "2.png", NAME]
     assert_whole(place)
+
+
+OWNER = TEMPORARY.replace(".png", ".lock")
+DEAD = f"4194304\n{lock.machine()}\n"  # signed by a process of this machine that no longer holds it
 
 
 def test_leftovers_are_cleaned_and_nothing_else(place: Place) -> None:
@@ -631,11 +659,78 @@ def test_leftovers_are_cleaned_and_nothing_else(place: Place) -> None:
         folder.mkdir()
         for name in (*kept, TEMPORARY):
             (folder / name).write_text("")
+        (folder / OWNER).write_text(DEAD)
     (place.out / f"{TEMPORARY}.d").mkdir()
     place.fuse(recursive=True)
-    left = {path.relative_to(place.out).as_posix() for path in place.out.rglob("*") if path.name == TEMPORARY}
-    assert left == {"elsewhere/" + TEMPORARY}  # no run has written there
+    left = {path.relative_to(place.out).as_posix() for path in place.out.rglob("*") if path.name in (TEMPORARY, OWNER)}
+    assert left == {"elsewhere/" + TEMPORARY, "elsewhere/" + OWNER}  # no run has written there
     assert all((place.out / folder / name).exists() for folder in ("", "sub") for name in kept)
+
+
+def test_a_run_leaves_what_another_process_is_writing(place: Place) -> None:
+    """As ``pansharpen`` does, or a run into a subfolder; once that process is killed, a run clears up after it."""
+    place.out.mkdir()
+    script = HOLD.format(module="atomic", name="atomic_path", call="atomic_path(pathlib.Path(sys.argv[1]))")
+    with process_that(script, place.out / "sharp.tif") as (_, name):
+        temporary = Path(name)
+        assert temporary.parent == place.out
+        temporary.write_bytes(b"half")
+        place.fuse()
+        assert temporary.read_bytes() == b"half"
+        assert temporary.with_suffix(".lock").exists()
+    place.fuse()
+    assert sorted(os.listdir(place.out)) == ["0.png", "1.png", "2.png", NAME]
+
+
+def test_two_runs_at_once_one_in_a_subfolder_of_the_other_lose_nothing(tmp_path: Path, model: Path) -> None:
+    outer, inner = Place(tmp_path / "outer", model, 8), Place(tmp_path / "inner", model, 8)
+    inner.out = outer.out / "sub"
+    for index in range(8):
+        put(outer.a / "sub" / f"x{index}.png", index)
+        put(outer.b / "sub" / f"x{index}.png", index + 100)
+    inner.out.mkdir(parents=True)
+    commands_ = [command(outer, "--recursive", "--quiet"), command(inner, "--quiet")]
+    running = [subprocess.Popen(one, stderr=subprocess.PIPE, text=True) for one in commands_]
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], errors
+    assert not [path for path in outer.out.rglob(".gifnet-*")]
+    assert {path.name for path in inner.out.glob("*.png")} == {f"{x}{n}.png" for x in ("", "x") for n in range(8)}
+
+
+@pytest.mark.parametrize(
+    ("owner", "age", "goes"),
+    [
+        (None, 0, False),  # of an earlier gifnet, or of a file system without locks
+        (None, 8, True),
+        ("4194304\nanother machine\n", 0, False),
+        ("4194304\nanother machine\n", 6, False),
+        ("4194304\nanother machine\n", 8, True),
+        (DEAD, 0, True),
+        ("", 0, True),
+    ],
+)
+def test_whose_owner_is_not_known_goes_after_a_week(tmp_path: Path, owner: str | None, age: int, goes: bool) -> None:
+    temporary, held = tmp_path / TEMPORARY, tmp_path / OWNER
+    temporary.write_bytes(b"half")
+    if owner is not None:
+        held.write_text(owner)
+    then = time.time() - age * 24 * 3600
+    for path in tmp_path.iterdir():
+        os.utime(path, (then, then))
+    remove_leftovers(tmp_path)
+    assert (not temporary.exists(), not held.exists()) == (goes, goes or owner is None)
+
+
+def test_without_locks_nothing_of_the_living_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(file: int, wait: bool) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock, "_lock", no_locks)
+    with atomic_path(tmp_path / "x.png") as temporary:
+        temporary.write_bytes(b"half")
+        remove_leftovers(tmp_path)
+        assert temporary.exists()
+    assert os.listdir(tmp_path) == ["x.png"]
 
 
 # --- the command line -----------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def test_missing_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_folder(tmp_path: Path) -> None:
-    assert refused(str(tmp_path), "a folder; give the .safetensors file in it")
+    assert refused(str(tmp_path), "a folder without model.safetensors; give the .safetensors file in it")
 
 
 @pytest.mark.parametrize("name", ["official.pth", "./x.PT", "some/pytorch_model.bin", "a/b/c.ckpt"])

@@ -21,6 +21,7 @@ from ...execution.plan import Plan
 from ...execution.tiles import cut
 from ...execution.workers import Scratch, Workers
 from ...regions import Region
+from ..planes import check_planes
 from .config import Branch
 from .folded import (
     BLOCK_HALO,
@@ -33,7 +34,7 @@ from .folded import (
     Moments,
     shrink,
 )
-from .model import GIFNet, check_planes
+from .model import GIFNet
 from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, make_plan, padded, shortest_tile
 
 Progress = Callable[[int, int], None]  # steps done, and of how many
