@@ -111,7 +111,7 @@ def test_no_window_is_large(fuser: Fuser, files: tuple[Path, Path, Path], monkey
         largest = max(largest, values.size)
         return values
 
-    def fuse_lazily(fuser: Fuser, a: Any, b: Any, out: Any) -> None:
+    def fuse_by_regions(fuser: Fuser, a: Any, b: Any, out: Any) -> None:
         assert isinstance(out, np.memmap)
         for window in windows(a.shape, 8):
             out[window] = (a[window] + b[window]) / 2
@@ -120,7 +120,7 @@ def test_no_window_is_large(fuser: Fuser, files: tuple[Path, Path, Path], monkey
     write(files[0], ms, **georeference())
     write(files[1], pan, **georeference(4))
     monkeypatch.setattr(bands.Band, "read", watched)
-    monkeypatch.setattr(method, "_fuse_lazily", fuse_lazily)
+    monkeypatch.setattr(method, "_fuse_by_regions", fuse_by_regions)
     for module in (method, filling, bands):
         monkeypatch.setattr(module, "windows", lambda shape: windows(shape, 16))
     pansharpen_files(*files, model=fuser)

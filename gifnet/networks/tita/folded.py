@@ -125,7 +125,9 @@ class WindowBias(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, shape: Shape) -> Tensor:
         """Tokens (N, C) each, columns (head, C / heads); returns that shape."""
         size = shape.height * shape.width
-        query, key, value = (each.view(-1, size, self.heads, each.shape[-1] // self.heads) for each in (query, key, value))
+        query, key, value = (
+            each.view(-1, size, self.heads, each.shape[-1] // self.heads) for each in (query, key, value)
+        )
         attended = F.scaled_dot_product_attention(
             query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=self._of(shape), scale=1.0
         )
@@ -216,7 +218,9 @@ class FoldedStream(nn.Module):
         self.project = Matrix(project.weight, project.weight @ value_bias + project.bias).affine()
         self.mlp = FoldedMLP(own.norm_mlp, own.mlp)
 
-    def finish(self, x: Tensor, own: Tensor, score: Tensor, query: Tensor, value: Tensor, other_value: Tensor) -> Tensor:
+    def finish(
+        self, x: Tensor, own: Tensor, score: Tensor, query: Tensor, value: Tensor, other_value: Tensor
+    ) -> Tensor:
         """The residual ``x`` (N, C), changed in place: with IPA's result on ``own``, and the MLP's on that."""
         difference = self.key_difference(own * score).mul_(query).unflatten(-1, (self.heads, -1)).sum(-1)
         share = difference.sigmoid_()[..., None]

@@ -80,7 +80,9 @@ class TiledTITA(nn.Module):
         self.extract_norms = nn.ModuleList([copy.deepcopy(network.extraction.group_a.norm)])
         self.extract_norms.append(copy.deepcopy(network.extraction.group_b.norm))
         self.interact = folded_blocks(network.interaction.blocks)
-        self.interact_norms = nn.ModuleList([copy.deepcopy(network.interaction.norm_x), copy.deepcopy(network.interaction.norm_y)])
+        self.interact_norms = nn.ModuleList(
+            [copy.deepcopy(network.interaction.norm_x), copy.deepcopy(network.interaction.norm_y)]
+        )
         self.oaf = FoldedOAF(network.oaf)
         self.reconstruct = folded_blocks(network.reconstruction.group.blocks)
         self.reconstruct_norm = copy.deepcopy(network.reconstruction.group.norm)
@@ -136,9 +138,7 @@ class TiledTITA(nn.Module):
 class _Run:
     """One image's way through the stages."""
 
-    def __init__(
-        self, form: TiledTITA, source: Source, height: int, width: int, keep: bool, workers: Workers
-    ) -> None:
+    def __init__(self, form: TiledTITA, source: Source, height: int, width: int, keep: bool, workers: Workers) -> None:
         self.form, self.source, self.workers = form, source, workers
         self.pixels = Region(0, height, 0, width)  # what there is of planes and the result
         self.image = padded(height, width, form.window)  # and of everything between
