@@ -27,8 +27,9 @@ _OF_A_LAYOUT = re.compile(
     r"\s*((ImageJ|SCIFIO)=|(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(OME|scn|DataObject)\b|\{.*\"shape\"|shape=\(|Aperio )",
     re.DOTALL,
 )
-# Pixel scale, tie points, transformation, keys with their numbers and texts; GDAL's nodata.
-_GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737, 42113)
+# Pixel scale, tie points (ground control points too), transformation, keys with their numbers and texts; GDAL's nodata;
+# RPCs.
+_GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844)
 
 
 @dataclass(frozen=True)

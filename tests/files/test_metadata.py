@@ -32,7 +32,7 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 @pytest.fixture(autouse=True)
 def mean(monkeypatch: pytest.MonkeyPatch) -> Fuser:
     fuser = Fuser(Passing(), device="cpu")
-    monkeypatch.setattr(filefusion, "load", lambda *_: fuser)
+    monkeypatch.setattr(filefusion, "fuser_of", lambda *_: fuser)
     return fuser
 
 
@@ -208,6 +208,43 @@ def test_a_georeference_is_what_gdal_reads(tmp_path: Path) -> None:
     with rasterio.open(out) as found:
         assert (found.crs, found.transform, found.nodata) == (rasterio.crs.CRS.from_epsg(32633), transform, 0)
         np.testing.assert_array_equal(np.moveaxis(found.read(), 0, -1), photo(40, 48).astype(np.uint16) * 257)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_rpcs_and_control_points_are_what_gdal_reads(tmp_path: Path, dtype: str, bands: int) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="needs the extra [geo]")
+    coefficients = [f"{axis}_{part}_coeff" for axis in ("line", "samp") for part in ("num", "den")]
+    offsets = ("height", "lat", "long", "line", "samp")
+    values = {f"{name}_{part}": 1.5 + index for index, name in enumerate(offsets) for part in ("off", "scale")}
+    rpcs = rasterio.rpc.RPC(**values, **{name: [1.0] + [0.01] * 19 for name in coefficients})
+    gcps = [rasterio.control.GroundControlPoint(row=y, col=x, x=15 + x, y=48 - y) for x in (0, 48) for y in (0, 40)]
+    image = (np.moveaxis(photo(40, 48), -1, 0)[:bands] / 255 * (1 if dtype == "float32" else 200)).astype(dtype)
+    with rasterio.open(
+        tmp_path / "a.tif",
+        "w",
+        driver="GTiff",
+        width=48,
+        height=40,
+        count=bands,
+        dtype=dtype,
+        gcps=gcps,
+        crs="EPSG:4326",
+    ) as file:
+        file.write(image)
+        file.rpcs = rpcs
+    Image.fromarray(photo(40, 48, channels=0)).save(tmp_path / "b.png")
+    for a, b in (("a.tif", "b.png"), ("b.png", "a.tif")):
+        out = gifnet.fuse_files(tmp_path / a, tmp_path / b, tmp_path / "out.tif")
+        with rasterio.open(out) as found:
+            assert found.rpcs.to_dict() | {"err_bias": 0, "err_rand": 0} == rpcs.to_dict() | {
+                "err_bias": 0,
+                "err_rand": 0,
+            }
+            points, crs = found.gcps
+            assert crs == rasterio.crs.CRS.from_epsg(4326)
+            assert [(p.row, p.col, p.x, p.y) for p in points] == [(p.row, p.col, p.x, p.y) for p in gcps]
 
 
 # --- outputs ------------------------------------------------------------------------------------------
