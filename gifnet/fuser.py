@@ -11,10 +11,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .errors import InputError
+from .execution.context import in_plain_context
 from .execution.device import choose_device, choose_dtype
 from .execution.form import Sink, Source, plane_jobs
 from .execution.margins import Margins
 from .execution.running import DEFAULT, Execution
+from .execution.threads import alone
 from .images import colour
 from .images.chroma import MARGIN
 from .images.lazy import ArrayCanvas, LazyPicture
@@ -55,8 +57,8 @@ class Fuser:
         self.dtype = choose_dtype(dtype, self.device)
         self.name = name
         self._network = network
-        self._form = inference_form(network, self.dtype).to(self.device)
-        enhancing = enhancing_form(network, self.dtype)
+        self._form = alone(inference_form, network, self.dtype).to(self.device)
+        enhancing = alone(enhancing_form, network, self.dtype)
         self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
 
     def __repr__(self) -> str:
@@ -180,6 +182,7 @@ class Fuser:
         preparation = Preparation.checked(page, stretch=stretch)
         return self.enhance_image(x, strength, preparation, Execution.checked(tile, memory, progress), out)
 
+    @in_plain_context
     def fuse_images(
         self, images: Sequence[ImageLike], preparation: Preparation, execution: Execution = DEFAULT, out: Any = None
     ) -> Any:
@@ -206,6 +209,7 @@ class Fuser:
         placed = pictures() if motion is None else align_stack(pictures(), motion).apply(pictures(again=True))
         return fuse_stack(placed, partial(self.fuse_planes, execution=execution))
 
+    @in_plain_context
     def enhance_image(
         self,
         x: ImageLike,
@@ -221,12 +225,14 @@ class Fuser:
             return picture.pack(picture.pixels, picture.alpha)
         return self._execute(execution, picture, picture, strength, out)
 
+    @in_plain_context
     def fuse_planes(self, a: Tensor, b: Tensor, execution: Execution = DEFAULT) -> Tensor:
         """Luminance planes (B, 1, H, W), float32 in [0, 1], to the fused one, where ``a`` lies."""
         fused = torch.empty_like(a)
         execution.run(self._form, self.device, (a.shape[-2], a.shape[-1]), plane_jobs(a, b, fused), 3 * a.nbytes)
         return fused
 
+    @in_plain_context
     def fuse_regions(self, source: Source, sink: Sink, height: int, width: int, execution: Execution = DEFAULT) -> None:
         """Fuse two luminance planes of any size, read and written by regions.
 
@@ -307,8 +313,9 @@ class TensorCanvas:
     def __init__(self, picture: PictureInfo, coloured: bool, transparent: bool, device: torch.device) -> None:
         count, (height, width) = picture.layout.count, picture.layout.sides
         self._picture = picture
-        self._pixels = torch.empty((count, 3 if coloured else 1, height, width), device=device)
-        self._alpha = torch.empty((count, 1, height, width), device=device) if transparent else None
+        empty = partial(torch.empty, dtype=torch.float32, device=device)
+        self._pixels = empty((count, 3 if coloured else 1, height, width))
+        self._alpha = empty((count, 1, height, width)) if transparent else None
 
     @property
     def nbytes(self) -> int:

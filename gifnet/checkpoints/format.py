@@ -19,6 +19,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..execution.context import NothingDrawn
+from ..execution.threads import alone
 from ..files.atomic import atomic_path
 from ..networks.registry import Architecture, architecture_of, registered
 
@@ -89,11 +91,14 @@ def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[st
     path = Path(path)
     if sha256 is not None:
         check_sha256(path, sha256)
-    metadata = _read_metadata(path, config)
+    return alone(_read_network, path, _read_metadata(path, config))
+
+
+def _read_network(path: Path, metadata: _Metadata) -> nn.Module:
     with torch.device("meta"):  # shapes only: a file must have its tensors before memory is spent on them
         shapes = {name: list(value.shape) for name, value in _build(path, metadata).state_dict().items()}
     state = _read_tensors(path, shapes)
-    model = _build(path, metadata)
+    model = _build(path, metadata).float()  # torch's default may be another
     model.load_state_dict(state, strict=True)
     return model.eval()
 
@@ -202,7 +207,7 @@ def _read_entries(path: Path) -> dict[str, str]:
 
 def _build(path: Path, metadata: _Metadata) -> nn.Module:
     try:
-        with torch.random.fork_rng(devices=[]):  # the initial values are thrown away: leave the caller's seed alone
+        with NothingDrawn():
             return metadata.architecture.network(metadata.config)
     except (RuntimeError, OverflowError, TypeError) as error:  # what torch raises for sizes beyond all memory
         raise CheckpointError(f"{path}: {metadata.config} does not make a network ({error})") from error

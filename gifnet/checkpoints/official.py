@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..execution.threads import alone
 from ..networks.registry import registered
 
 
@@ -24,7 +25,10 @@ def convert_official(path: str | Path) -> nn.Module:
     Raises CheckpointError, naming the file and what would be right, when it is no such checkpoint: not readable with
     ``weights_only=True``, not a dict of tensors, of no known network, or not quite as the network's converter wants it.
     """
-    path = Path(path)
+    return alone(_converted, Path(path))
+
+
+def _converted(path: Path) -> nn.Module:
     state = _read(path)
     for network in registered().values():
         if network.converter and network.converter.recognises(state):

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ..api import load
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
+from ..execution.context import in_plain_context
 from ..files.listing import images_in, stem_of
 from ..files.pillow import from_pil
 from ..files.raster import Raster
@@ -51,6 +52,7 @@ class FusedImages:
 Models: TypeAlias = Name | FusedImages | Sequence[Name | FusedImages] | Mapping[str, Name | FusedImages | FuserLike]
 
 
+@in_plain_context
 def evaluate_folders(
     a_dir: str | os.PathLike[str],
     b_dir: str | os.PathLike[str],
@@ -94,6 +96,7 @@ def evaluate_folders(
     return _evaluate(a, b, sources, names, "eval", progress)
 
 
+@in_plain_context
 def evaluate_sets(
     sets_dir: str | os.PathLike[str],
     models: Models = (),
