@@ -1,9 +1,9 @@
 """The subcommand ``gifnet train``."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from ..execution.progress import say
 from ..options.declarations import DEVICE, MAX_PIXELS
 from ..training.objective import Sources
 from ..training.run import HeldOut, train
@@ -68,5 +68,5 @@ def run(args: argparse.Namespace) -> int:
         )
     if stopped is None:
         return 0
-    print(f"gifnet: {args.output}: stopped by {stopped.name}; the same command goes on from there", file=sys.stderr)
+    say(f"gifnet: {args.output}: stopped by {stopped.name}; the same command goes on from there")
     return 128 + stopped

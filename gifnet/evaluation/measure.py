@@ -12,12 +12,12 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from ..api import load
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.context import in_plain_context
+from ..execution.progress import bar
 from ..files.listing import images_in, stem_of
 from ..files.pillow import from_pil
 from ..files.raster import Raster
@@ -299,7 +299,7 @@ def _evaluate(
     failures: list[Failure] = []
     stems = sorted(a_folder.files.keys() | b_folder.files.keys())
     shown = not callable(progress) and progress is not False
-    for index, stem in enumerate(tqdm(stems, desc=title, unit="pair", disable=not shown)):
+    for index, stem in enumerate(bar(iterable=stems, desc=title, unit="pair", disable=not shown)):
         if callable(progress) and index:
             progress(index, len(stems))
         try:
