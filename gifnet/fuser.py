@@ -1,7 +1,7 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -24,7 +24,7 @@ from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_bot
 from .images.outputs import check_out
 from .images.picture import OF_STACKS, Picture, PictureInfo, ReadablePicture, check_alike
 from .images.profiles import OneProfile
-from .images.reading import ImageLike, read
+from .images.reading import ImageLike, bytes_to_read, read
 from .networks.registry import SelfContained, enhancing_form, inference_form
 from .options.declarations import STRENGTH
 from .options.keywords import EnhanceImageOptions, FuseImagesOptions
@@ -189,7 +189,9 @@ class Fuser:
         """``fuse`` of two or more images, its options already checked."""
         if len(images) > 2:
             return self._fuse_stack(images, preparation, execution, out)
-        first, second = (read(image, name, preparation.page) for name, image in zip("ab", images, strict=True))
+        named = dict(zip("ab", images, strict=True))
+        self.check_memory(execution, preparation.page, named, out)
+        first, second = (read(image, name, preparation.page) for name, image in named.items())
         first, second = preparation.pair(first, second)
         check_alike(first, second)
         first, second = map(OneProfile(), (first, second))
@@ -202,6 +204,7 @@ class Fuser:
         def pictures(again: bool = False) -> Iterator[Picture]:
             one_profile = OneProfile()
             for name, image in zip(argument_names(), images, strict=False):
+                self.check_memory(execution, preparation.page, {name: image})
                 yield one_profile(preparation.one(read(image, name, preparation.page), again)).load()
 
         motion = preparation.motion(of_stack=True)
@@ -220,10 +223,19 @@ class Fuser:
     ) -> Any:
         """``enhance``, its options but ``strength`` already checked."""
         strength = STRENGTH.check(strength)
+        self.check_memory(execution, preparation.page, {"x": x}, out)
         picture = preparation.one(read(x, "x", preparation.page))
         if strength == 0 and out is None and isinstance(picture, Picture):
             return picture.pack(picture.pixels, picture.alpha)
         return self._execute(execution, picture, picture, strength, out)
+
+    def check_memory(
+        self, execution: Execution, page: int | None, images: Mapping[str, ImageLike], out: Any = None
+    ) -> None:
+        """Raise InputError, before anything is decoded, for images (by name) that with their result won't fit."""
+        sizes = [bytes_to_read(image, name, page) for name, image in images.items()]
+        elsewhere = out is not None or sizes[0] == 0  # the result is, as where the first one is read by regions
+        execution.check_images(self.device, sum(sizes) + (0 if elsewhere else max(sizes)))
 
     @in_plain_context
     def fuse_planes(self, a: Tensor, b: Tensor, execution: Execution = DEFAULT) -> Tensor:

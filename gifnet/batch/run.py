@@ -20,7 +20,7 @@ from ..fuser import Fuser
 from ..images.picture import ReadablePicture
 from ..options.values import Lines, Progress
 from ..prepare.preparation import Preparation
-from .files import check_result, read_image, write_image
+from .files import check_result, read_images, write_image
 from .manifest import NAME, Event, Manifest, flush_to_disk
 from .pairing import FolderFailure, Match
 from .pipeline import overlapped
@@ -139,8 +139,7 @@ class Run:
         with job.timed():
             self.check_target(job)
             job.stamps = [_stamp(path) for path in job.match.inputs]
-            page = self.task.preparation.page
-            pictures: list[ReadablePicture] = [read_image(path, page) for path in job.match.inputs]
+            pictures = read_images(job.match.inputs, self.task.preparation, self.task.execution, self.fuser)
             check_result(self.out / job.match.output, *pictures)
             return pictures
 

@@ -1,4 +1,4 @@
-"""gifnet computes the same whatever context it is called in."""
+"""gifnet computes the same whatever context it is called in, and says so where memory runs out."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -8,6 +8,9 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from ..errors import InputError
+from .memory import is_out_of_memory
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -33,12 +36,21 @@ def plain_context() -> Iterator[None]:
 
 
 def in_plain_context(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """A function that runs in ``plain_context``."""
+    """A function that runs in ``plain_context``, and raises InputError where memory runs out."""
 
     @functools.wraps(function)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         with plain_context():
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise InputError(
+                    f"out of memory ({reason}); free some, or give smaller images, or memmaps and out=, which are read "
+                    "and written by regions"
+                ) from error
 
     return run
 

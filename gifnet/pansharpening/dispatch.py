@@ -7,6 +7,7 @@ import torch
 
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
+from ..execution.context import in_plain_context
 from ..execution.running import Execution
 from ..options.values import Device, Dtype, Memory, Progress, Tile
 from .arrays import pansharpen_arrays, pansharpen_tensors
@@ -14,6 +15,7 @@ from .model import Model, fuse_with
 from .rasters import pansharpen_array
 
 
+@in_plain_context
 def pansharpen(
     ms: Any,
     pan: Any,
