@@ -43,7 +43,8 @@ class System:
         self.groups += f"{line}\n"
         (self.root / "proc/self/cgroup").write_text(self.groups)
         (self.root / "proc/self/mountinfo").write_text(
-            f"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n{self.mounts}31 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+            f"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n{self.mounts}"
+            "31 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
         )
         return self
 
@@ -104,7 +105,7 @@ def test_a_limit_that_only_slows_down_counts_too(system: System) -> None:
 @pytest.mark.parametrize(
     ("version", "stat", "left"),
     [
-        (2, {"inactive_file": 1_500_000_000, "active_file": 1_000_000_000, "slab_reclaimable": 200_000_000}, 2_800_000_000),
+        (2, {"inactive_file": 1_500_000_000, "active_file": GB, "slab_reclaimable": 200_000_000}, 2_800_000_000),
         (1, {"inactive_file": 7, "total_inactive_file": 2 * GB, "total_active_file": GB // 2}, 2_600_000_000),
         (1, {"inactive_file": 2 * GB}, 2_100_000_000),
         (2, {"inactive_file": 9 * GB}, 3 * GB),  # read a moment later than the use
@@ -131,8 +132,7 @@ def test_a_container_that_sees_its_part_of_the_hierarchy_only(system: System) ->
 def test_groups_that_cannot_be_found_leave_the_mount_s_top(system: System, group: str) -> None:
     system.mount("sys/fs/cgroup", 2, shows="/docker/abc" if "docker" in group else "/")
     system.group(group).limit("sys/fs/cgroup", 2, 2 * GB, GB)
-    assert free_memory(CPU) in (GB, PLENTY)
-    assert (free_memory(CPU) == GB) == (group.startswith("0::"))
+    assert free_memory(CPU) == GB
 
 
 def test_both_versions_at_a_time(system: System) -> None:
@@ -254,7 +254,8 @@ def encoded(kind: str, mode: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("kind", "mode", "planes"), [("PNG", "RGB", 3), ("PNG", "L", 1), ("TIFF", "RGB", 3), ("JPEG", "L", 1), ("PNG", "P", 3)]
+    ("kind", "mode", "planes"),
+    [("PNG", "RGB", 3), ("PNG", "L", 1), ("TIFF", "RGB", 3), ("JPEG", "L", 1), ("PNG", "P", 3)],
 )  # fmt: skip
 def test_sizes_are_looked_at_before_files_are_decoded(
     kind: str, mode: str, planes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -268,7 +269,7 @@ def test_sizes_are_looked_at_before_files_are_decoded(
     small = np.zeros((400, 500), np.uint8)
     for name in ("gifnet.images.reading.read_file", "gifnet.images.reading.from_pil"):
         monkeypatch.setattr(name, decoded)
-    takes = planes * 500 * 400 * 4
+    takes = 2 * planes * 500 * 400 * 4  # its planes in float32, and the result's
     opened = Image.open(path)
     for image in (path, content, opened):
         with pytest.raises(
@@ -276,7 +277,7 @@ def test_sizes_are_looked_at_before_files_are_decoded(
         ):
             gifnet.enhance(image, memory=takes - 1, device="cpu")
         with pytest.raises(InputError, match=r"memory: the images themselves take"):
-            gifnet.fuse(image, small, memory=takes + 500 * 400 * 4 - 1, device="cpu")
+            gifnet.fuse(image, small, memory=takes + 500 * 400 * 4 - 1, device="cpu")  # and one plane more
         with pytest.raises(AssertionError, match="it was decoded"):
             gifnet.enhance(image, memory=takes, device="cpu")
     with pytest.raises(InputError, match=r"memory: the images themselves take"):
@@ -320,7 +321,7 @@ def test_what_allocators_raise_says_what_to_do(error: Exception, monkeypatch: py
     fuser, form = recording()
     form.end.set()
     monkeypatch.setattr(form, "run", fail)
-    with pytest.raises(InputError, match="out of memory on cpu, even with tiles of .*free some"):
+    with pytest.raises(InputError, match=r"out of memory on cpu, even with tiles of .*free some"):
         fuser.fuse(image, image)
     monkeypatch.setattr("gifnet.fuser.read", fail)
     with pytest.raises(InputError, match=r"out of memory .*free some, or give smaller images"):
