@@ -93,12 +93,10 @@ def test_the_result_s_own_order_decides_where_a_shape_fits_several() -> None:
     ],
 )
 def test_what_a_batch_does_not_fit_into_is_refused_before_the_work(untouched: Fuser, out: Any) -> None:
-    for work in (
-        lambda: untouched.fuse(batch(3, 1, 1), batch(3, 1, 2), out=out),
-        lambda: untouched.enhance(batch(3, 1, 1), 0, out=out),
-    ):
-        with pytest.raises(InputError, match="^out: "):
-            work()
+    with pytest.raises(InputError, match=r"^out: "):
+        untouched.fuse(batch(3, 1, 1), batch(3, 1, 2), out=out)
+    with pytest.raises(InputError, match=r"^out: "):
+        untouched.enhance(batch(3, 1, 1), 0, out=out)
 
 
 # --- work for nothing ---------------------------------------------------------------------------------
@@ -153,8 +151,8 @@ def test_tensors_and_files_are_copied_too(untouched: Fuser, tmp_path: Path, kind
 
 def test_enhancing_by_nothing_still_refuses_what_is_wrong(untouched: Fuser) -> None:
     image = np.random.default_rng(0).random((300, 300), dtype=np.float32)
+    large = np.zeros((1 << 12, 1 << 12), np.uint8)
     with pytest.raises(InputError, match="out: shares memory"):
-        large = np.zeros((1 << 12, 1 << 12), np.uint8)
         untouched.enhance(large, 0, out=large[::-1])
     with pytest.raises(InputError, match="strength"):
         untouched.enhance(image, -1)
