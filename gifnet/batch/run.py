@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import version
-from ..errors import InputError
+from ..errors import InputError, escaped
 from ..execution.progress import bar
 from ..execution.running import Execution
 from ..files.atomic import atomic_path
@@ -84,17 +84,17 @@ class Conduct:
 
     def tell(self, line: str) -> None:
         if self.report is not None:
-            self.report(line)
+            self.report(escaped(line))
 
 
 class Run:
     """One pass over jobs with one model into one folder."""
 
-    def __init__(self, task: Task, fuser: Fuser, sha256: str, out: Path, manifest: Manifest, conduct: Conduct) -> None:
+    def __init__(self, task: Task, fuser: Fuser, out: Path, manifest: Manifest, conduct: Conduct) -> None:
         self.task, self.fuser, self.out, self.manifest, self.conduct = task, fuser, out, manifest, conduct
         settings = {
             **task.settings(),
-            "model": sha256,
+            "model": fuser.sha256,
             "dtype": str(fuser.dtype).removeprefix("torch."),
             "gifnet": version.__version__,
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..batch.folders import FolderResult
 from ..batch.manifest import NAME
-from ..errors import InputError
+from ..errors import InputError, escaped
 from ..execution.progress import say
 from ..files.formats import WRITABLE, check_suffix
 from ..options.declarations import OVERWRITE, RECURSIVE, SKIP_UNMATCHED, SUFFIX, Option
@@ -64,7 +64,7 @@ def check_file_output(output: str) -> None:
 
 def tell(line: str) -> None:
     """Say something on stderr, beside a progress bar if there is one."""
-    say(f"gifnet: {line}")
+    say(f"gifnet: {escaped(line)}")
 
 
 def summarise(result: FolderResult, output: str, quiet: bool) -> int:

@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..api import load
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.context import in_plain_context
@@ -27,6 +26,7 @@ from ..images.reading import read
 from ..metrics.planes import image_functions
 from ..metrics.registry import chosen
 from ..metrics.registry import evaluate as measure
+from ..models import load
 from ..options.declarations import EVALUATION_PROGRESS
 from ..options.values import Device, Dtype, Name, Progress
 from .report import Evaluation, Failure, Score, SetsEvaluation
