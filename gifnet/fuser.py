@@ -24,7 +24,7 @@ from .images.outputs import check_out
 from .images.picture import OF_STACKS, Picture, PictureInfo, ReadablePicture, check_alike
 from .images.profiles import OneProfile
 from .images.reading import ImageLike, read
-from .networks.registry import SelfContained, enhancing_form, inference_form
+from .networks.registry import enhancing_form, inference_form
 from .options.declarations import STRENGTH
 from .options.keywords import EnhanceImageOptions, FuseImagesOptions
 from .options.values import Align, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
@@ -47,7 +47,7 @@ class Fuser:
 
     def __init__(
         self,
-        network: nn.Module | SelfContained,
+        network: nn.Module,
         device: Device = "auto",
         dtype: Dtype = "auto",
         name: str = "",

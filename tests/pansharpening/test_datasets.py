@@ -86,7 +86,7 @@ def test_variables_of_a_netcdf_file(tmp_path: Path) -> None:
         if "netCDF" not in env.drivers():
             pytest.skip("this GDAL does not read netCDF")
     assert (opened(f'NETCDF:"{path}":blue') == 9).all()
-    with pytest.raises(InputError, match=r'f\.nc: holds 2 rasters; name one of them: netcdf:.*f\.nc:red, netcdf:'):
+    with pytest.raises(InputError, match=r"f\.nc: holds 2 rasters; name one of them: netcdf:.*f\.nc:red, netcdf:"):
         opened(path)
     with pytest.raises(InputError, match=r'^NETCDF:".*f\.nc":green: can\'t be read as a raster'):
         opened(f'NETCDF:"{path}":green')
