@@ -27,7 +27,7 @@ from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_bot
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
 from .images.reading import ImageLike, bytes_to_read, read
-from .networks.registry import SelfContained, enhancing_form, inference_form
+from .networks.registry import enhancing_form, inference_form
 from .options.declarations import STRENGTH
 from .options.keywords import EnhanceImageOptions, FuseImagesOptions
 from .options.values import Align, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
@@ -52,7 +52,7 @@ class Fuser:
 
     def __init__(
         self,
-        network: nn.Module | SelfContained,
+        network: nn.Module,
         device: Device = "auto",
         dtype: Dtype = "auto",
         name: str = "",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from commands import run
-from conftest import EXAMPLES, Mean
+from conftest import EXAMPLES, Mean, StandIn
 from PIL import Image
 
 import gifnet
@@ -115,8 +115,8 @@ class OutOfMemory(Mean):
 def failing(times: int) -> tuple[Fuser, OutOfMemory]:
     form = OutOfMemory(times)
 
-    class Network:
-        def inference_form(self, dtype: torch.dtype) -> OutOfMemory:
+    class Network(StandIn):
+        def form(self) -> OutOfMemory:
             return form
 
     return Fuser(Network(), "cpu"), form

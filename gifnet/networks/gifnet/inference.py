@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...execution.form import Sink, Source, plane_jobs
 from ...execution.plan import Plan
-from ...execution.tiles import cut
+from ...execution.tiles import WHOLE, cut
 from ...execution.workers import Scratch, Workers
 from ...regions import Region
 from ..planes import check_planes
@@ -31,16 +31,15 @@ from .folded import (
     ENCODE_HALO,
     BlockMatrices,
     FoldedGIFNet,
-    Moments,
-    shrink,
 )
+from .layers import shrink
 from .model import GIFNet
 from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, make_plan, padded, shortest_tile
+from .statistics import Moments
 
 Progress = Callable[[int, int], None]  # steps done, and of how many
 
 CHUNKS = {4: 64, 2: 96}  # pixels a side that fit a processor core's caches, by the bytes of a feature's value
-WHOLE = 1 << 30  # more pixels a side than any image has
 
 
 def inference_form(network: GIFNet, dtype: torch.dtype = torch.float32, main: Branch | None = None) -> "TiledGIFNet":

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ...execution.form import Sink, Source, plane_jobs
 from ...execution.plan import Plan
-from ...execution.tiles import cut
+from ...execution.tiles import WHOLE, cut
 from ...execution.workers import Workers
 from ...options.values import Tile
 from ...regions import Region
@@ -39,7 +39,6 @@ Progress = Callable[[int, int], None]  # steps done, and of how many
 WINDOWS = 24  # that a processor's core takes at once: their tokens fit its caches
 CHUNK = 64  # pixels a side, likewise, where there are convolutions
 ON_A_GPU = 4096  # windows
-WHOLE = 1 << 30  # more pixels a side than any image has
 
 
 def inference_form(network: TITA, dtype: torch.dtype = torch.float32) -> "TiledTITA":
