@@ -19,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", default="gifnet", metavar="NAME", help="what to train; gifnet by default")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photographs for the digital-photography side")
     parser.add_argument(
-        "--exposures", type=Path, nargs=2, metavar=("DARK_DIR", "BRIGHT_DIR"), help="exposure pairs, for steps=tasks and for TITA"
+        "--exposures",
+        type=Path,
+        nargs=2,
+        metavar=("DARK_DIR", "BRIGHT_DIR"),
+        help="exposure pairs, for steps=tasks and for TITA",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="RUN_DIR", help="resumed if it holds a run")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings in JSON")

@@ -14,8 +14,8 @@ from gifnet.execution.tiles import cut
 from gifnet.networks.gifnet import Branch, GIFNet, GIFNetConfig
 from gifnet.networks.gifnet.folded import FoldedGIFNet, Moments
 from gifnet.networks.gifnet.inference import WHOLE, TiledGIFNet, inference_form
-from gifnet.networks.padding import reflect_pad
 from gifnet.networks.gifnet.plan import LADDER, make_plan
+from gifnet.networks.padding import reflect_pad
 from gifnet.regions import SHORTEST, Region
 
 SMALL, LARGE = ["medical", "mfif", "remote"], ["ivif", "meif", "nir"]  # tasks, by the size of their images
