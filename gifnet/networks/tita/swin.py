@@ -52,7 +52,7 @@ class WindowAttention(nn.Module):
             logits += shift_mask(height, width, self.window, logits)[:, None]
         attended = logits.softmax(dim=-1) @ value
         merged = rearrange(attended, "b window head token d -> b window token (head d)")
-        projected = rearrange(
+        projected: Tensor = rearrange(
             self.project(merged), "b (wy wx) (y x) c -> b (wy y) (wx x) c", wy=height // self.window, y=self.window
         )
         return projected.roll((self.shift, self.shift), dims=(1, 2)) if self.shift else projected
