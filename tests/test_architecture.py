@@ -26,6 +26,7 @@ LAYERS = (
     "prepare",
     "stack",
     "fuser",
+    "models",
     "api",
     "batch",
     "pansharpening",

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..errors import escaped
 from ..options.declarations import DEVICE, MAX_PIXELS
 from ..training.objective import Sources
 from ..training.run import HeldOut, train
@@ -72,5 +73,6 @@ def run(args: argparse.Namespace) -> int:
         )
     if stopped is None:
         return 0
-    print(f"gifnet: {args.output}: stopped by {stopped.name}; the same command goes on from there", file=sys.stderr)
+    message = f"{args.output}: stopped by {stopped.name}; the same command goes on from there"
+    print(f"gifnet: {escaped(message)}", file=sys.stderr)
     return 128 + stopped

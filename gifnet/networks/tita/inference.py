@@ -204,7 +204,7 @@ class _Run:
         streams = [self._field(region) for _ in range(2)]
 
         def embed(chunk: Region) -> None:
-            part, sides = chunk.grown(EMBED_HALO, self.image).of(planes, read), chunk.sides(self.image)
+            part, sides = chunk.grown(EMBED_HALO, self.image).crop(planes, read), chunk.sides(self.image)
             for index, stream in enumerate(streams):
                 features = self.form.embed(part[:, index : index + 1], sides)
                 stream.of(chunk).copy_(self.form.norm(as_features(features)))
