@@ -1,7 +1,7 @@
 """TITA's convolutions in the form that inference runs: extraction's, OAF, and reconstruction's.
 
-Each looks at a tile with as many pixels around it as it needs, its halo. A tile's sides that are the image's own have no
-halo: there the network pads with zeros, and for OAF's low-pass by reflection.
+Each looks at a tile with as many pixels around it as it needs, its halo. A tile's sides that are the image's own have
+no halo: there the network pads with zeros, and for OAF's low-pass by reflection.
 
 Tensors are (1, C, H, W) in channels-last memory; features outside are (H, W, C).
 """

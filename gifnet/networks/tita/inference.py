@@ -1,7 +1,7 @@
 """TITA over an image of any size: bounded working memory, and the same pixels as in one piece.
 
-Everything in the network is local but the mean features that OAF's weights follow from, and those part it into two passes
-over the image:
+Everything in the network is local but the mean features that OAF's weights follow from, and those part it into two
+passes over the image:
 
 1. extraction and interaction, for the mean of both streams;
 2. OAF and reconstruction.
@@ -236,17 +236,17 @@ class _Run:
 
     def _blocks(self, blocks: nn.ModuleList, target: Region, *fields: Field) -> None:
         """The blocks in turn, in place: the fields are then true on the target."""
-        for block, region in zip(blocks, self._regions(blocks, target), strict=True):
+        for module, region in zip(blocks, self._regions(blocks, target), strict=True):
+            one = cast(Block, module)
 
-            def compute(windows: tuple[Region, Shape], block: Block = cast(Block, block)) -> None:
+            def compute(windows: tuple[Region, Shape], block: Block = one) -> None:
                 part, shape = windows
                 parts = [field.of(part) for field in fields]
                 results = block(shape, *(_tokens(each, shape) for each in parts))
                 for each, result in zip(parts, results, strict=True):
                     each.copy_(_untokened(result, part.shape, shape))
 
-            shift = cast(Block, block).shift
-            self._each(compute, grouped_windows(region, self.image, self.form.window, shift, self.windows))
+            self._each(compute, grouped_windows(region, self.image, self.form.window, one.shift, self.windows))
 
     def _normalise(self, region: Region, field: Field, *norms: nn.LayerNorm) -> None:
         def compute(chunk: Region) -> None:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from gifnet.errors import InputError
 from gifnet.execution.plan import Plan
-from gifnet.execution.tiles import cut
+from gifnet.execution.tiles import WHOLE, cut
 from gifnet.networks.gifnet import Branch, GIFNet, GIFNetConfig
 from gifnet.networks.gifnet.folded import FoldedGIFNet
-from gifnet.networks.gifnet.inference import WHOLE, TiledGIFNet, inference_form
+from gifnet.networks.gifnet.inference import TiledGIFNet, inference_form
 from gifnet.networks.gifnet.plan import LADDER, make_plan
 from gifnet.networks.gifnet.statistics import Moments
 from gifnet.networks.padding import reflect_pad
