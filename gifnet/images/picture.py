@@ -11,6 +11,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files.metadata import NO_METADATA, Metadata
+from ..files.nodata import Missing
 from ..regions import Region
 from . import colour
 from .levels import FLOATS, LEVELS, ScaleError, normalise
@@ -99,6 +101,9 @@ class PictureInfo:
             metadata = next((picture.metadata for picture in every if picture.shows_colour()), metadata)
             geo = next((picture.metadata.geo for picture in every if picture.metadata.geo), b"")  # all have one grid
             metadata = replace(metadata, geo=geo)
+        missing = [picture.metadata.missing for picture in every if picture.metadata.missing is not None]
+        if missing:
+            metadata = replace(metadata, missing=reduce(Missing.joined, missing))
         if self.file:
             dtype = max({picture.dtype for picture in every if picture.file}, key=_FILE_DTYPES.index)
         return replace(self.info(), dtype=dtype, metadata=metadata)
