@@ -12,10 +12,11 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError, escaped
+from ..execution.context import in_plain_context
+from ..execution.progress import bar
 from ..files.listing import images_in, stem_of
 from ..files.pillow import from_pil
 from ..files.raster import Raster
@@ -51,6 +52,7 @@ class FusedImages:
 Models: TypeAlias = Name | FusedImages | Sequence[Name | FusedImages] | Mapping[str, Name | FusedImages | FuserLike]
 
 
+@in_plain_context
 def evaluate_folders(
     a_dir: str | os.PathLike[str],
     b_dir: str | os.PathLike[str],
@@ -94,6 +96,7 @@ def evaluate_folders(
     return _evaluate(a, b, sources, names, "eval", progress)
 
 
+@in_plain_context
 def evaluate_sets(
     sets_dir: str | os.PathLike[str],
     models: Models = (),
@@ -296,7 +299,7 @@ def _evaluate(
     failures: list[Failure] = []
     stems = sorted(a_folder.files.keys() | b_folder.files.keys())
     shown = not callable(progress) and progress is not False
-    for index, stem in enumerate(tqdm(stems, desc=escaped(title), unit="pair", disable=not shown)):
+    for index, stem in enumerate(bar(iterable=stems, desc=escaped(title), unit="pair", disable=not shown)):
         if callable(progress) and index:
             progress(index, len(stems))
         try:

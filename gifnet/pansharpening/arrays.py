@@ -111,4 +111,4 @@ def _axes_hint(array: Array, name: str, bands: int, fine: tuple[int, int] | None
             Grid.of_shapes(array.shape[1:], fine)
         except InputError:
             return ""
-    return f"; of bands first, as in {array.shape}, give np.moveaxis({name}, 0, 2)"
+    return f"; if its bands come first, give np.moveaxis({name}, 0, 2)"

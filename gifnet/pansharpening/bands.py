@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .datasets import rasterio_module
+from .datasets import rasterio_module, without_warnings
 from .dtypes import holds
 from .filling import MaskedPlane
 from .grids import Array, Window, windows
@@ -27,7 +27,8 @@ def raster_window(window: Window) -> Any:
 def _reading(dataset: Any) -> Iterator[None]:
     rasterio = rasterio_module()
     try:
-        yield
+        with without_warnings():
+            yield
     except rasterio.errors.RasterioError as error:
         cause = error.__cause__ or error  # GDAL's own words
         raise InputError(f"{dataset.name}: can't be read ({cause}); the file is damaged or incomplete") from error
@@ -64,7 +65,8 @@ class Band:
     @property
     def marked(self) -> bool:
         """Whether the raster says itself which pixels have no data."""
-        masks = self.dataset.mask_flag_enums[self.index - 1]
+        with without_warnings():
+            masks = self.dataset.mask_flag_enums[self.index - 1]
         everything = rasterio_module().enums.MaskFlags.all_valid
         return self.nodata is not None or alpha_of(self.dataset) is not None or everything not in masks
 

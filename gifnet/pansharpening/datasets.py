@@ -81,20 +81,22 @@ def create_raster(path: RasterName, **profile: Any) -> Iterator[Any]:
     """A raster, open for writing as rasterio's dataset. A mask that is written into it lies in the file itself."""
     rasterio = rasterio_module()
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED=False):
-        with unlocated_is_no_news():
+        with without_warnings():
             dataset = rasterio.open(path, "w", **profile)
         try:
             yield dataset
         finally:
-            with unlocated_is_no_news():
+            with without_warnings():
                 dataset.close()
 
 
 @contextmanager
-def unlocated_is_no_news() -> Iterator[None]:
-    """Without rasterio's warnings about rasters that have no georeference, which are placed by their outer edges."""
+def without_warnings() -> Iterator[None]:
+    """Without rasterio's warnings of what gifnet deals with: no georeference, and nodata beside an alpha band."""
+    errors = rasterio_module().errors
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio_module().errors.NotGeoreferencedWarning)
+        for warning in (errors.NotGeoreferencedWarning, errors.NodataShadowWarning):
+            warnings.simplefilter("ignore", warning)
         yield
 
 
@@ -102,7 +104,7 @@ def _opened(name: str) -> Any:
     """The dataset, if it has one of the formats that its name may have."""
     rasterio = rasterio_module()
     opener = rasterio.env.ensure_env_with_credentials(rasterio.io.DatasetReader)  # rasterio.open takes one format only
-    with unlocated_is_no_news():
+    with without_warnings():
         try:
             return opener(name, driver=_formats(name))
         except (rasterio.errors.RasterioError, ValueError) as error:

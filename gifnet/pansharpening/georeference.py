@@ -43,7 +43,7 @@ class Georeference:
     """Where the pixels of PAN's grid lie on the ground."""
 
     crs: Any
-    transform: Any  # the identity: unknown
+    transform: Any  # None: unknown
     gcps: list[Any]  # ground control points
     gcps_crs: Any
     rpcs: Any  # rational polynomial coefficients, or None
@@ -61,7 +61,7 @@ class Georeference:
             rpcs = _rpcs_on_pan(ms.rpcs, grid)
         if crs is None:
             crs = ms.crs
-        return cls(crs, transform, gcps, gcps_crs, rpcs)
+        return cls(crs, None if transform.is_identity else transform, gcps, gcps_crs, rpcs)
 
     def write(self, sink: Any) -> None:
         """Into a dataset open for writing, which has the CRS and the transform."""

@@ -1,4 +1,4 @@
-"""The model that pan-sharpening runs."""
+"""The model that pan-sharpening runs, by name or loaded."""
 
 from functools import partial
 
@@ -9,5 +9,5 @@ from .method import Fuse
 
 
 def fuse_with(model: Model, device: Device, dtype: Dtype, execution: Execution) -> Fuse:
-    """A model, loaded unless it is a ``Fuser``, and how it is to run."""
+    """The function that fuses two planes: the model, loaded if need be, with the options of its execution."""
     return partial(fuser_of(model, device, dtype).fuse_regions, execution=execution)

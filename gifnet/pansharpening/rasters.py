@@ -110,7 +110,8 @@ def names_of(ms: Any) -> list[RasterName] | None:
 def _opened(ms: RasterName | Sequence[RasterName], pan: RasterName, nodata: float | None) -> "Iterator[Scene]":
     names = names_of(ms)
     if names is None:
-        raise InputError(f"ms: {ms!r}; give a path, or a list of paths")
+        kinds = [type(one).__name__ for one in ms] if isinstance(ms, (list, tuple)) else type(ms).__name__
+        raise InputError(f"ms: {kinds}; give a path, or a list of paths")
     with ExitStack() as rasters:
         opened = [rasters.enter_context(open_raster(name)) for name in names]
         yield Scene.of(opened, rasters.enter_context(open_raster(pan)), nodata)

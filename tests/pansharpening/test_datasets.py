@@ -15,11 +15,14 @@ from conftest import Passing
 from PIL import Image
 from raster_files import georeference, read, scene, scene_files, write
 
+import gifnet
 from gifnet import Fuser, InputError
 from gifnet.pansharpening.datasets import is_local, open_raster
 from gifnet.pansharpening.rasters import pansharpen_files
 
 rasterio = pytest.importorskip("rasterio", reason="needs the extra [geo]")
+from rasterio.enums import ColorInterp  # noqa: E402
+
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 VRT = """<VRTDataset rasterXSize="16" rasterYSize="12"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>
 <SourceFilename relativeToVRT="0">{source}</SourceFilename><SourceBand>1</SourceBand>
@@ -215,13 +218,18 @@ def test_errors_name_what_was_asked_for(files: tuple[Path, Path, Path], tmp_path
             opened(name)
 
 
-def test_no_warnings_of_rasters_without_georeference(fuser: Fuser, tmp_path: Path) -> None:
+def test_no_warnings_reach_users(fuser: Fuser, tmp_path: Path) -> None:
+    """Neither of rasters without georeference nor of nodata beside an alpha band."""
     ms, pan = scene()
-    paths = write(tmp_path / "ms.tif", ms), write(tmp_path / "pan.tif", pan)
+    ms = np.concatenate([ms, np.full_like(ms[:1], 65535)])
+    paths = write(tmp_path / "ms.tif", ms, nodata=0), write(tmp_path / "pan.tif", pan)
+    with rasterio.open(paths[0], "r+") as dataset:
+        dataset.colorinterp = [*dataset.colorinterp[:3], ColorInterp.alpha]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pansharpen_files(*paths, tmp_path / "out.tif", model=fuser)
-    assert [str(one.message) for one in caught if "georeference" in str(one.message).lower()] == []
+        gifnet.pansharpen(*paths, model=fuser)
+    assert [str(one.message) for one in caught if one.category.__module__.startswith("rasterio")] == []
     result = run("pansharpen", *paths, "-o", tmp_path / "cli.tif")
     assert (result.returncode, result.stderr) == (0, "")
 

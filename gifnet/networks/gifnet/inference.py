@@ -126,14 +126,16 @@ class TiledGIFNet(nn.Module):
                     main, other = main.merged(of_main), other.merged(of_other)
                 progress(done, steps)
             run.cross_matrices = (
-                self.folded.cross_main.matrices(main.statistics()).to(run.like),
-                self.folded.cross_other.matrices(other.statistics()).to(run.like),
+                workers.call(lambda: self.folded.cross_main.matrices(main.statistics()).to(run.like)),
+                workers.call(lambda: self.folded.cross_other.matrices(other.statistics()).to(run.like)),
             )
             for done, tile in enumerate(tiles, 1 + len(tiles)):
                 for of_mixed in run.cross(tile):
                     mixed = mixed.merged(of_mixed)
                 progress(done, steps)
-            run.shifted_matrices = self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
+            run.shifted_matrices = workers.call(
+                lambda: self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
+            )
             for done, tile in enumerate(tiles, 1 + 2 * len(tiles)):
                 sink(*run.decode(tile))
                 progress(done, steps)
@@ -195,7 +197,7 @@ class _Run:
             finish(self._features(shared.region, shared, None))
         shifted = self._map(MIXED, tile.grown(self.halos.shifted, self.image))
         planes = self.source(tile.grown(0, self.pixels)).to(self.like.device)
-        result = Map(tile.grown(0, self.pixels), 1, torch.empty(0, device=self.like.device))
+        result = Map(tile.grown(0, self.pixels), 1, self.like.new_empty(0, dtype=torch.float32))
 
         def shift(chunk: Region) -> None:
             x, sides = mixed.read(chunk.grown(BLOCK_HALO, self.image)), chunk.sides(self.image)

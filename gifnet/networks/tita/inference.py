@@ -1,7 +1,7 @@
 """TITA over an image of any size: bounded working memory, and the same pixels as in one piece.
 
-Everything in the network is local but the mean features that OAF's weights follow from, and those part it into two passes
-over the image:
+Everything in the network is local but the mean features that OAF's weights follow from, and those part it into two
+passes over the image:
 
 1. extraction and interaction, for the mean of both streams;
 2. OAF and reconstruction.
@@ -79,7 +79,9 @@ class TiledTITA(nn.Module):
         self.extract_norms = nn.ModuleList([copy.deepcopy(network.extraction.group_a.norm)])
         self.extract_norms.append(copy.deepcopy(network.extraction.group_b.norm))
         self.interact = folded_blocks(network.interaction.blocks)
-        self.interact_norms = nn.ModuleList([copy.deepcopy(network.interaction.norm_x), copy.deepcopy(network.interaction.norm_y)])
+        self.interact_norms = nn.ModuleList(
+            [copy.deepcopy(network.interaction.norm_x), copy.deepcopy(network.interaction.norm_y)]
+        )
         self.oaf = FoldedOAF(network.oaf)
         self.reconstruct = folded_blocks(network.reconstruction.group.blocks)
         self.reconstruct_norm = copy.deepcopy(network.reconstruction.group.norm)
@@ -125,8 +127,9 @@ class TiledTITA(nn.Module):
                 sums += run.interact(tile)
                 progress(done, 2 * len(tiles))
             mean = sums / math.prod(run.image.shape)
-            weights = self.weigh(mean.to(self.like.device)[None]).softmax(dim=-1)[0]
-            operations = self.oaf.weighted(weights)
+            operations = workers.call(
+                lambda: self.oaf.weighted(self.weigh(mean.to(self.like.device)[None]).softmax(dim=-1)[0])
+            )
             for done, tile in enumerate(tiles, 1 + len(tiles)):
                 sink(*run.decode(tile, operations))
                 progress(done, 2 * len(tiles))
@@ -135,9 +138,7 @@ class TiledTITA(nn.Module):
 class _Run:
     """One image's way through the stages."""
 
-    def __init__(
-        self, form: TiledTITA, source: Source, height: int, width: int, keep: bool, workers: Workers
-    ) -> None:
+    def __init__(self, form: TiledTITA, source: Source, height: int, width: int, keep: bool, workers: Workers) -> None:
         self.form, self.source, self.workers = form, source, workers
         self.pixels = Region(0, height, 0, width)  # what there is of planes and the result
         self.image = padded(height, width, form.window)  # and of everything between
@@ -171,7 +172,7 @@ class _Run:
 
         self._each(operate, cut(wanted, self.chunk))
         self._blocks(form.reconstruct, tile.grown(DECODE_HALO, self.image), fused)
-        plane = Field.empty(tile, 1, torch.empty(0, device=form.like.device))
+        plane = Field.empty(tile, 1, form.like.new_empty(0, dtype=torch.float32))
 
         def decode(chunk: Region) -> None:
             around = fused.of(chunk.grown(DECODE_HALO, self.image))
@@ -235,17 +236,17 @@ class _Run:
 
     def _blocks(self, blocks: nn.ModuleList, target: Region, *fields: Field) -> None:
         """The blocks in turn, in place: the fields are then true on the target."""
-        for block, region in zip(blocks, self._regions(blocks, target), strict=True):
+        for module, region in zip(blocks, self._regions(blocks, target), strict=True):
+            one = cast(Block, module)
 
-            def compute(windows: tuple[Region, Shape], block: Block = cast(Block, block)) -> None:
+            def compute(windows: tuple[Region, Shape], block: Block = one) -> None:
                 part, shape = windows
                 parts = [field.of(part) for field in fields]
                 results = block(shape, *(_tokens(each, shape) for each in parts))
                 for each, result in zip(parts, results, strict=True):
                     each.copy_(_untokened(result, part.shape, shape))
 
-            shift = cast(Block, block).shift
-            self._each(compute, grouped_windows(region, self.image, self.form.window, shift, self.windows))
+            self._each(compute, grouped_windows(region, self.image, self.form.window, one.shift, self.windows))
 
     def _normalise(self, region: Region, field: Field, *norms: nn.LayerNorm) -> None:
         def compute(chunk: Region) -> None:
