@@ -75,6 +75,11 @@ def _find(name_or_path: str | os.PathLike[str]) -> ResolvedWeights:
         raise CheckpointError(f"{name}: no such file; {_VALID}")
     if repository:
         return _fetch(repository["repository"], repository["revision"], name)
+    if name in registered():
+        raise CheckpointError(
+            f"{name}: gifnet knows this network, but comes with no weights for it; give a .safetensors file, such as "
+            f"gifnet train --network {name} makes"
+        )
     raise CheckpointError(f"{name!r} is no file and no weights that gifnet knows; {_VALID}")
 
 

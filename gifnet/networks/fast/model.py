@@ -1,8 +1,8 @@
 """The fast network: it chooses between two planes, and corrects a little, rather than painting a new one.
 
-Features are found at half, a quarter and an eighth of the resolution, where they cost little; what they decide about each
-pixel of the full resolution is a weight for either source and a small correction. So what is sharp stays sharp, and an
-image fused with itself is that image. The design is gifnet's own; it comes from no paper.
+Features are found at half, a quarter and an eighth of the resolution, where they cost little; what they decide about
+each pixel of the full resolution is a weight for either source and a small correction. So what is sharp stays sharp,
+and an image fused with itself is that image. The design is gifnet's own; it comes from no paper.
 """
 
 import torch
@@ -48,10 +48,10 @@ class FastNetwork(nn.Module):
         height, width = a.shape[-2:]
         halves = _halves(_filled(torch.cat([a, b], dim=1)))  # (B, 8, H/2, W/2)
         logits = self.choose(self.trunk(halves)).to(a.dtype)
-        weight, correction = F.pixel_shuffle(logits, 2)[..., :height, :width].split(1, dim=1)
-        difference = a - b
-        limit = self.config.correction * _reach(halves).to(a.dtype)[..., :height, :width]
-        return b + weight.sigmoid() * difference + correction.tanh() * limit
+        decided = F.pixel_shuffle(logits, 2)[..., :height, :width]
+        weight, correction = decided[:, :1].sigmoid(), decided[:, 1:].tanh()
+        limit: Tensor = self.config.correction * _reach(halves).to(a.dtype)[..., :height, :width]
+        return b + weight * (a - b) + correction * limit
 
     def improved(self, x: Tensor) -> Tensor:
         """``enhance`` before its result is clipped to [0, 1], for training."""
