@@ -28,6 +28,7 @@ LAYERS = (
     "fuser",
     "api",
     "batch",
+    "video",
     "pansharpening",
     "metrics",
     "evaluation",
