@@ -15,8 +15,8 @@ BAR_DELAY = 2.0  # seconds before a progress bar appears unasked
 def reporter(progress: Progress, unit: str = "step") -> Iterator[Steps]:
     """What to call after every step with the number done and the number of all.
 
-    A function is called itself. True: a bar on stderr, which counts in ``unit``. None: a bar, but only on a terminal and
-    after two seconds.
+    A function is called itself. True: a bar on stderr, which counts in ``unit``. None: a bar, but only on a terminal
+    and after two seconds.
     """
     if callable(progress):
         yield progress

@@ -53,6 +53,7 @@ class VideoReader:
             raise InputError(f"{self.path}: holds no video")
         self._stream = streams[0]
         self._stream.thread_type = "AUTO"
+        self._stream.codec_context.options = {"err_detect": "explode"}  # say what is damaged, rather than conceal it
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE)  # frames a second
         start = self._container.start_time
         self.start = 0.0 if start is None else start / 1e6  # what the file's own time stamps begin with

@@ -157,7 +157,9 @@ class _Sound:
         shift = round(self._begin / self._source.time_base)
         with suppress(library().error.FFmpegError):
             for packet in self._container.demux(self._source):
-                if packet.dts is None or packet.pts is None or packet.pts < shift:
+                if packet.dts is None or packet.pts is None:
+                    continue
+                if packet.pts + (packet.duration or 0) < shift:  # what ends there may be what decoders start from
                     continue
                 packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
                 packet.stream = self._target
