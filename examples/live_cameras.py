@@ -56,9 +56,10 @@ def main() -> None:
         stretch=args.stretch,
         resize=args.resize,
     )
-    rate, before, begun = 0.0, time.perf_counter(), time.perf_counter()
-    count = 0
-    for count, frame in enumerate(fused, 1):  # noqa: B007  # the last one is printed
+    next(fused, None)  # the model has been loaded, and the alignment found
+    rate, count = 0.0, 0
+    begun = before = time.perf_counter()
+    for count, frame in enumerate(fused, 1):
         now = time.perf_counter()
         current = 1 / max(now - before, 1e-6)
         rate, before = SMOOTHING * rate + (1 - SMOOTHING) * current if rate else current, now
