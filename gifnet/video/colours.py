@@ -16,9 +16,11 @@ Frame: TypeAlias = Any  # av.VideoFrame
 
 LIMITED, FULL = 1, 2  # AVColorRange
 BT709 = 1  # AVColorSpace, AVColorPrimaries and AVColorTransferCharacteristic alike
-BT601_525, BT601_625 = 6, 5  # AVColorSpace
+BT601 = 5  # AVColorSpace
 HD_LINES = 720  # from which on BT.709 is taken for granted
-SWSCALE = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
+# swscale's flags (libswscale/swscale.h): bicubic, full chroma in and out, rounded rather than cut.
+ACCURATE = 0x4 | 0x2000 | 0x4000 | 0x40000
+SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # its numbers of matrices, by AVColorSpace
 
 
 def library() -> Any:
@@ -70,31 +72,22 @@ def frame_of(pixels: Array, pixel_format: str) -> Frame:
 
 def tags(pixel_format: str) -> tuple[int, bool]:
     """The AVColorSpace that ``frame_of`` writes YUV of this format with, and whether in full range."""
-    return (BT601_625, True) if pixel_format.startswith("yuvj") else (BT709, False)
+    return (BT601, True) if pixel_format.startswith("yuvj") else (BT709, False)
 
 
-def _matrix(frame: Frame) -> str:
-    return SWSCALE.get(int(frame.colorspace)) or ("ITU709" if frame.height >= HD_LINES else "ITU601")
+def _matrix(frame: Frame) -> int:
+    return SWSCALE.get(int(frame.colorspace)) or SWSCALE[BT709 if frame.height >= HD_LINES else BT601]
 
 
-def _converted(frame: Frame, pixel_format: str, matrix: str, source_range: int, result_range: int) -> Frame:
+def _converted(frame: Frame, pixel_format: str, matrix: int, source_range: int, result_range: int) -> Frame:
     return frame.reformat(
         format=pixel_format,
         src_colorspace=matrix,
         dst_colorspace=matrix,
         src_color_range=source_range,
         dst_color_range=result_range,
-        interpolation=_accurate(),
+        interpolation=ACCURATE,
     )
-
-
-def _accurate() -> Any:
-    """Bicubic chroma, rounded rather than cut; PyAV before 18 has no names for the latter."""
-    kind = require("av.video.reformatter", extra="video", purpose="reading and writing videos").Interpolation
-    flags = kind.BICUBIC
-    for name in ("ACCURATE_RND", "FULL_CHR_H_INT", "FULL_CHR_H_INP"):
-        flags |= getattr(kind, name, 0)
-    return flags
 
 
 def _grey(frame: Frame, pixel_format: str) -> Array:
