@@ -26,6 +26,7 @@ LAYERS = (
     "prepare",
     "stack",
     "fuser",
+    "models",
     "api",
     "batch",
     "video",
@@ -161,7 +162,7 @@ def test_reading_an_image_imports_no_network() -> None:
     assert [name for name in loaded if name.startswith(("gifnet.networks", "gifnet.execution"))] == []
 
 
-@pytest.mark.parametrize("network", ["fast", "gifnet"])
+@pytest.mark.parametrize("network", ["fast", "gifnet", "tita"])
 def test_a_network_is_known_to_its_own_folders_and_the_registry_only(network: str) -> None:
     own = (f"networks.{network}", f"training.objectives.{network}")
     found = [one for one in imports(PACKAGE) if f"{one.imported}.".startswith(f"networks.{network}.")]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..api import load
 from ..checkpoints.hub import BUNDLED
 from ..execution.running import Execution
 from ..files.raster import Raster
@@ -18,8 +17,9 @@ from ..files.writing import check_content, check_output
 from ..files.writing import write_file as write_image
 from ..images.picture import PictureInfo
 from ..images.reading import read_for_writing as read_image
+from ..models import Model, fuser_of
 from ..options.declarations import STRENGTH
-from ..options.values import Align, Device, Dtype, Memory, Name, Progress, Resize, Stretch, Tile
+from ..options.values import Align, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
 from ..prepare.preparation import Preparation
 
 __all__ = ["check_result", "enhance_file", "fuse_files", "read_image", "write_image"]
@@ -39,7 +39,7 @@ def fuse_files(
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = None,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> Path:
@@ -75,7 +75,8 @@ def fuse_files(
         progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
             with an exception; False: neither; None: a bar on a terminal, after two seconds.
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -92,7 +93,7 @@ def fuse_files(
     preparation = Preparation.checked(page, resize, stretch, align)
     execution = Execution.checked(tile, memory, progress)
     path = check_output(out)  # before the work, not after it
-    fuser = load(model, device, dtype)
+    fuser = fuser_of(model, device, dtype)
     first, second = read_image(a, preparation.page), read_image(b, preparation.page)
     check_result(path, first, second)
     return write_image(_raster(fuser.fuse_images((first, second, *more), preparation, execution)), path)
@@ -108,7 +109,7 @@ def enhance_file(
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = None,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> Path:
@@ -132,7 +133,8 @@ def enhance_file(
         progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
             with an exception; False: neither; None: a bar on a terminal, after two seconds.
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -148,7 +150,7 @@ def enhance_file(
     strength = STRENGTH.check(strength)
     preparation, execution = Preparation.checked(page, stretch=stretch), Execution.checked(tile, memory, progress)
     path = check_output(out)
-    fuser = load(model, device, dtype)
+    fuser = fuser_of(model, device, dtype)
     picture = read_image(x, preparation.page)
     check_result(path, picture)
     return write_image(_raster(fuser.enhance_image(picture, strength, preparation, execution)), path)

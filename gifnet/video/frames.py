@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..api import load
 from ..checkpoints.hub import BUNDLED
 from ..execution.running import Execution
 from ..fuser import Fuser
 from ..images.reading import ImageLike
-from ..options.values import Align, Device, Dtype, Memory, Name, Resize, Stretch, Tile
+from ..models import Model, fuser_of
+from ..options.values import Align, Device, Dtype, Memory, Resize, Stretch, Tile
 from ..prepare.preparation import Preparation
 from .rig import SAMPLES, Rig
 
@@ -31,7 +31,7 @@ def fuse_frames(
     align: Align = False,
     tile: Tile = "auto",
     memory: Memory = None,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> "Iterator[np.ndarray[Any, Any]]":
@@ -55,7 +55,8 @@ def fuse_frames(
             70 % of what is free. With less, stage results are computed again instead of kept, which takes up to twice
             as long. The plan is logged (level DEBUG, "gifnet").
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -72,7 +73,7 @@ def fuse_frames(
     """
     preparation = Preparation.checked(resize=resize, stretch=stretch, align=align)
     execution = Execution.checked(tile, memory, progress=False)
-    fuser = load(model, device, dtype)
+    fuser = fuser_of(model, device, dtype)
     return fused_frames(fuser, Rig(preparation), zip(frames_a, frames_b, strict=False), execution)
 
 

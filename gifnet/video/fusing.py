@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ..api import load
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.progress import reporter
 from ..execution.running import Execution
 from ..files.atomic import atomic_path
 from ..fuser import Fuser
+from ..models import Model, fuser_of
 from ..options.declarations import CODEC, MUTE, OFFSET
-from ..options.values import Align, Device, Dtype, Memory, Name, Progress, Resize, Steps, Stretch, Tile
+from ..options.values import Align, Device, Dtype, Memory, Progress, Resize, Steps, Stretch, Tile
 from ..prepare.preparation import Preparation
 from .codecs import check_codec, check_suffix
 from .colours import Array
@@ -56,7 +56,7 @@ def fuse_video(
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = None,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> VideoResult:
@@ -92,7 +92,8 @@ def fuse_video(
         progress: True: a progress bar on stderr; a function of the frames done and their number, as far as it is known,
             which may end the work with an exception; False: neither; None: a bar on a terminal, after two seconds.
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -115,7 +116,7 @@ def fuse_video(
     if codec is not None:
         check_codec(codec)
     with VideoReader(a) as first, VideoReader(b, offset) as second:  # before the model is loaded
-        fuser = load(model, device, dtype)
+        fuser = fuser_of(model, device, dtype)
         rig = Rig(preparation, even=True)
         if rig.aligns:
             rig.find(_samples(a, b, offset))

@@ -19,7 +19,6 @@ from gifnet.networks.gifnet import GIFNet
 from gifnet.networks.gifnet.folded import Moments
 from gifnet.networks.gifnet.moments import MomentsOverTime
 from gifnet.prepare.preparation import Preparation
-from gifnet.video import frames as frames_module
 from gifnet.video.frames import fused_frames, overlapped
 from gifnet.video.pairing import with_nearest
 from gifnet.video.reading import Moment
@@ -27,11 +26,9 @@ from gifnet.video.rig import Rig
 
 
 @pytest.fixture
-def passing(monkeypatch: pytest.MonkeyPatch) -> Fuser:
+def passing() -> Fuser:
     """In place of any model: the mean of both."""
-    fuser = Fuser(Passing())
-    monkeypatch.setattr(frames_module, "load", lambda *_: fuser)
-    return fuser
+    return Fuser(Passing())
 
 
 def fused(network: GIFNet, a: list[Any], b: list[Any], **options: Any) -> list[np.ndarray]:
@@ -42,11 +39,11 @@ def fused(network: GIFNet, a: list[Any], b: list[Any], **options: Any) -> list[n
 
 def test_each_pair_is_fused_in_order(passing: Fuser) -> None:
     a, b = moving(7, 0), moving(9, 3, seed=1)
-    results = list(gifnet.fuse_frames(iter(a), b))
+    results = list(gifnet.fuse_frames(iter(a), b, model=passing))
     assert len(results) == 7
     for result, x, y in zip(results, a, b, strict=False):
         assert np.array_equal(result, passing.fuse(x, y))
-    assert list(gifnet.fuse_frames([], b)) == []
+    assert list(gifnet.fuse_frames([], b, model=passing)) == []
 
 
 def test_a_result_is_there_once_the_next_pair_has_been_read(passing: Fuser) -> None:
@@ -58,7 +55,7 @@ def test_a_result_is_there_once_the_next_pair_has_been_read(passing: Fuser) -> N
             told.acquire()
             yield image
 
-    results = gifnet.fuse_frames(camera(moving(3, 0)), moving(3, 0, seed=1))
+    results = gifnet.fuse_frames(camera(moving(3, 0)), moving(3, 0, seed=1), model=passing)
     for _ in range(2):
         told.release()
     assert next(results).shape == (256, 320)
@@ -89,15 +86,15 @@ def test_reading_fusing_and_using_overlap() -> None:
 
 def test_an_error_of_a_frame_ends_it_by_name(passing: Fuser) -> None:
     a = [*moving(3, 0), np.zeros((9, 9), np.uint8)]
-    results = gifnet.fuse_frames(a, moving(4, 0))
+    results = gifnet.fuse_frames(a, moving(4, 0), model=passing)
     for _ in range(3):
         next(results)
     with pytest.raises(InputError, match="a is 9×9 pixels but b is 320×256"):
         next(results)
     with pytest.raises(InputError, match=r"^stretch"):
-        gifnet.fuse_frames(a, a, stretch=(99, 1))
+        gifnet.fuse_frames(a, a, stretch=(99, 1), model=passing)
     with pytest.raises(TypeError, match="tyle"):
-        gifnet.fuse_frames(a, a, tyle=3)  # type: ignore[call-arg]
+        gifnet.fuse_frames(a, a, tyle=3, model=passing)  # type: ignore[call-arg]
 
 
 # --- steady ---------------------------------------------------------------------------------------------
@@ -121,7 +118,7 @@ def test_stretched_limits_follow_slowly(passing: Fuser) -> None:
     cold = np.tile(np.arange(1000, 2000, dtype=np.uint16), (40, 1))
     hot = cold.copy()
     hot[:8] += 10_000
-    results = list(gifnet.fuse_frames([cold, hot, hot], [cold, hot, hot], stretch=(0, 100)))
+    results = list(gifnet.fuse_frames([cold, hot, hot], [cold, hot, hot], stretch=(0, 100), model=passing))
     assert (results[0].min(), results[0].max()) == (0, 65535)
     assert results[1][20:].mean() > 0.6 * results[0][20:].mean()
     assert np.array_equal(results[1][:8], np.full_like(results[1][:8], 65535))
@@ -132,11 +129,11 @@ def test_stretched_limits_follow_slowly(passing: Fuser) -> None:
 def test_numbers_without_a_scale_are_stretched(passing: Fuser) -> None:
     kelvin = np.linspace(280, 320, 64 * 48, dtype=np.float32).reshape(48, 64)
     kelvin[0, 0] = np.nan
-    (result,) = gifnet.fuse_frames([kelvin], [kelvin], stretch=(0, 100))
+    (result,) = gifnet.fuse_frames([kelvin], [kelvin], stretch=(0, 100), model=passing)
     assert result[0, 0] == 0
     assert (float(result.min()), float(result.max())) == (0, 1)
     with pytest.raises(InputError, match="give stretch=True"):
-        list(gifnet.fuse_frames([kelvin], [kelvin]))
+        list(gifnet.fuse_frames([kelvin], [kelvin], model=passing))
 
 
 def test_statistics_follow_and_begin_anew_with_a_new_scene() -> None:
@@ -182,14 +179,20 @@ def test_alignment_is_found_from_the_first_frames_that_can_be(passing: Fuser, tm
     scene = (photo(150, 180, 0) // 2 + rng.integers(0, 60, (150, 180))).astype(np.uint8)
     a, b = scene[:-6, :-8], scene[6:, 8:]
     blank = np.full_like(a, 90)
-    results = list(gifnet.fuse_frames([blank, a, a, a, a, a], [blank, b, b, b, b, b], align="translation"))
+    results = list(
+        gifnet.fuse_frames([blank, a, a, a, a, a], [blank, b, b, b, b, b], align="translation", model=passing)
+    )
     assert len(results) == 6
     assert len({result.shape for result in results}) == 1
     height, width = results[0].shape
     assert height >= 136
     assert np.median(np.abs(results[5].astype(int) - scene[6 : 6 + height, 8 : 8 + width])) <= 2
     with pytest.raises(AlignmentError, match="2 of 5 frames can be aligned"):
-        list(gifnet.fuse_frames([blank, blank, blank, a, a], [blank, blank, blank, b, b], align="translation"))
+        list(
+            gifnet.fuse_frames(
+                [blank, blank, blank, a, a], [blank, blank, blank, b, b], align="translation", model=passing
+            )
+        )
 
 
 # --- pairing ------------------------------------------------------------------------------------------

@@ -78,12 +78,11 @@ def test_sixteen_bits_stay_sixteen(weights: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".webm"])
-def test_every_suffix_by_its_default_codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+def test_every_suffix_by_its_default_codec(tmp_path: Path, suffix: str) -> None:
     fuser = Fuser(Passing())
-    monkeypatch.setattr(fusing, "load", lambda *_: fuser)
     infrared, visible = moving(10, 0), moving(10, 3, seed=1)
     a, b = write(tmp_path / "a.mkv", infrared), write(tmp_path / "b.mkv", visible)
-    out = gifnet.fuse_video(a, b, tmp_path / f"out{suffix}").path
+    out = gifnet.fuse_video(a, b, tmp_path / f"out{suffix}", model=fuser).path
     times, frames = read(out)
     assert len(frames) == 10
     assert times == pytest.approx([i / 25 for i in range(10)], abs=2e-3)
@@ -92,14 +91,13 @@ def test_every_suffix_by_its_default_codec(tmp_path: Path, monkeypatch: pytest.M
         assert np.abs(frame.astype(int) - fuser.fuse(x, y)).mean() < 1.6
 
 
-def test_differing_rates_and_offsets_are_paired_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_differing_rates_and_offsets_are_paired_by_time(tmp_path: Path) -> None:
     """Frames are flat, and their brightness tells which they are; the mean of both tells what was paired."""
-    monkeypatch.setattr(fusing, "load", lambda *_: Fuser(Passing()))
     slow = [np.full((HEIGHT, WIDTH), 4 * i, np.uint8) for i in range(9)]  # 9 frames a second
     fast = [np.full((HEIGHT, WIDTH), 2 * i, np.uint8) for i in range(30)]
     a, b = write(tmp_path / "a.mkv", slow, 9), write(tmp_path / "b.mkv", fast, 30, start=1.4)
     for offset in (0.01, 0.307, -0.207):  # no frame halfway between two
-        result = gifnet.fuse_video(a, b, tmp_path / "out.mkv", codec="ffv1", offset=offset)
+        result = gifnet.fuse_video(a, b, tmp_path / "out.mkv", codec="ffv1", offset=offset, model=Fuser(Passing()))
         times, frames = read(result.path)
         expected = []
         for i in range(30):
@@ -224,7 +222,7 @@ def test_a_result_may_replace_its_input(weights: Path, tmp_path: Path) -> None:
     assert not np.array_equal(read(b)[1][0], before)
 
 
-def test_a_rig_is_aligned_once(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rig_is_aligned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Moved by 6 and 4 pixels: the crop is what both show, of even sides, and the frames match."""
     scene = moving(30, 0, speed=2, seed=3)
     rng = np.random.default_rng(0)
@@ -232,11 +230,11 @@ def test_a_rig_is_aligned_once(weights: Path, tmp_path: Path, monkeypatch: pytes
     views = [(frame // 2 + texture[:, 2 * i : 2 * i + WIDTH]).astype(np.uint8) for i, frame in enumerate(scene)]
     a = write(tmp_path / "a.mkv", [np.ascontiguousarray(view[:-4, :-6]) for view in views])
     b = write(tmp_path / "b.mkv", [np.ascontiguousarray(view[4:, 6:]) for view in views])
-    monkeypatch.setattr(fusing, "load", lambda *_: Fuser(Passing()))
+    fuser = Fuser(Passing())
     times = []
     found = fusing.Rig.find
     monkeypatch.setattr(fusing.Rig, "find", lambda rig, samples: times.append(len(samples)) or found(rig, samples))
-    out = gifnet.fuse_video(a, b, tmp_path / "out.mkv", codec="ffv1", align="translation").path
+    out = gifnet.fuse_video(a, b, tmp_path / "out.mkv", codec="ffv1", align="translation", model=fuser).path
     assert times == [2]  # of 30 frames, 25 apart
     for frame, view in zip(read(out)[1], views, strict=True):
         height, width = frame.shape
@@ -248,7 +246,9 @@ def test_a_rig_is_aligned_once(weights: Path, tmp_path: Path, monkeypatch: pytes
     rng = np.random.default_rng(1)
     noise = [rng.integers(0, 256, (HEIGHT - 4, WIDTH - 6), dtype=np.uint8) for _ in range(3)]
     with pytest.raises(AlignmentError, match="0 of 1 frames can be aligned"):
-        gifnet.fuse_video(a, write(tmp_path / "noise.mkv", noise), tmp_path / "no.mkv", align="translation")
+        gifnet.fuse_video(
+            a, write(tmp_path / "noise.mkv", noise), tmp_path / "no.mkv", align="translation", model=fuser
+        )
     assert not (tmp_path / "no.mkv").exists()
 
 

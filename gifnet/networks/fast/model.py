@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..planes import check_planes
 from .config import FastConfig
 
 GRID = 8  # pixels a side of what an eighth of the resolution shows as one
@@ -126,14 +127,3 @@ def _reach(halves: Tensor) -> Tensor:
     largest = (halves[:, :4] - halves[:, 4:]).abs().amax(dim=1, keepdim=True)
     around = F.max_pool2d(largest.contiguous(), NEIGHBOURHOOD, stride=1, padding=NEIGHBOURHOOD // 2)
     return _twice(around)
-
-
-def check_planes(a: Tensor, b: Tensor) -> None:
-    """Raise ValueError unless ``a`` and ``b`` are equally shaped, non-empty floating-point planes (B, 1, H, W)."""
-    for name, plane in (("a", a), ("b", b)):
-        if plane.ndim != 4 or plane.shape[1] != 1 or 0 in plane.shape or not plane.is_floating_point():
-            raise ValueError(
-                f"{name} must be floating point of shape (B, 1, H, W), not {plane.dtype} {tuple(plane.shape)}"
-            )
-    if a.shape != b.shape or a.dtype != b.dtype:
-        raise ValueError(f"a {a.dtype} {tuple(a.shape)} and b {b.dtype} {tuple(b.shape)} must agree in shape and dtype")
