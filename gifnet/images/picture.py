@@ -57,6 +57,7 @@ class PictureInfo:
     dtype: torch.dtype  # of the result
     metadata: Metadata = NO_METADATA
     file: bool = False  # read from a file, or the bytes of one
+    planar: bool = False  # of a kind whose channels come first, as tensors' do
     chromatic: bool = False  # of pictures let go: whether any pixel was not grey
 
     @property
@@ -148,6 +149,7 @@ class ReadablePicture(PictureInfo, ABC):
             dtype=self.dtype,
             metadata=self.metadata,
             file=self.file,
+            planar=self.planar,
             chromatic=chromatic,
         )
 
@@ -255,6 +257,7 @@ class UnscaledPicture(ReadablePicture):
             dtype=self.dtype,
             metadata=self.metadata,
             file=self.file,
+            planar=self.planar,
         )
 
 
@@ -267,24 +270,24 @@ def picture_of(
     dtype: torch.dtype,
     metadata: Metadata = NO_METADATA,
     file: bool = False,
+    planar: bool = False,
 ) -> Picture | UnscaledPicture:
     """A picture of planes (B, C, H, W) of any real dtype: ``colours`` of them, 1 or 3, the next one, if any, alpha.
 
     Raises InputError for what are no numbers, and for alpha beside values that have no scale.
     """
+    known: dict[str, Any] = {
+        "name": name, "packer": packer, "dtype": dtype, "metadata": metadata, "file": file, "planar": planar
+    }  # fmt: skip
     try:
         whole = normalise(planes, name)
     except ScaleError as error:
         if planes.shape[1] > colours:
             raise
         values = planes.detach().to(torch.float64 if planes.dtype.itemsize > 3 else torch.float32)
-        return UnscaledPicture(
-            values=values, problem=str(error), name=name, packer=packer, dtype=dtype, metadata=metadata, file=file
-        )
+        return UnscaledPicture(values=values, problem=str(error), **known)
     alpha = whole[:, colours:] if whole.shape[1] > colours else None
-    return Picture(
-        pixels=whole[:, :colours], alpha=alpha, name=name, packer=packer, dtype=dtype, metadata=metadata, file=file
-    )
+    return Picture(pixels=whole[:, :colours], alpha=alpha, **known)
 
 
 def result_dtype(dtype: torch.dtype) -> torch.dtype:

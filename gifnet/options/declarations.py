@@ -182,8 +182,8 @@ DTYPE: Option[Any] = Option(
     "auto",
     'the precision to compute in: ``"auto"``, ``"fastest"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. '
     '``"auto"`` is float16 on CUDA, float32 elsewhere; ``"fastest"`` is the same, but bfloat16 on processors that '
-    "are timed to be quicker with it, which differs by up to 0.3 levels of 255 in the mean. The result's dtype does not depend on "
-    "it.",
+    "are timed to be quicker with it, which differs by up to 0.3 levels of 255 in the mean. The result's dtype does "
+    "not depend on it.",
     flag=Flag(note="auto by default"),
 )
 PAN_DTYPE = replace(

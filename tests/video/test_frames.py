@@ -16,8 +16,8 @@ from gifnet.errors import AlignmentError, InputError
 from gifnet.execution.running import Execution
 from gifnet.fuser import Fuser
 from gifnet.networks.gifnet import GIFNet
-from gifnet.networks.gifnet.folded import Moments
 from gifnet.networks.gifnet.moments import MomentsOverTime
+from gifnet.networks.gifnet.statistics import Moments
 from gifnet.prepare.preparation import Preparation
 from gifnet.video.frames import fused_frames, overlapped
 from gifnet.video.pairing import with_nearest

@@ -1,6 +1,6 @@
 """Statistics of whole images that follow slowly over the images of a video."""
 
-from .folded import Moments
+from .statistics import Moments
 
 SHARE = 0.1  # of each new image: at 25 images a second, two thirds of a change are followed in 0.4 s
 CUT = (

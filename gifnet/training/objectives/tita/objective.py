@@ -1,7 +1,6 @@
 """TITA's objective: an iteration is a step on all three tasks, and one of their weights."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
