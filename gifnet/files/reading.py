@@ -52,6 +52,16 @@ def read_file(source: "str | os.PathLike[str] | bytes", name: str, page: int | N
         return _read(file, name, page)
 
 
+def count_images(source: "str | os.PathLike[str] | bytes", name: str) -> int:
+    """How many images a file holds, as ``page`` numbers them. Raises InputError."""
+    with decoding(name), _opened(source, name) as file:
+        refuse_unreadable(file, name)
+        if tiff.is_tiff(file):
+            return len(tiff.images_of(file, name))
+        with _open(file, name) as opened:
+            return _frames(opened)
+
+
 @contextmanager
 def _opened(source: "str | os.PathLike[str] | bytes", name: str) -> Iterator[BinaryIO]:
     if isinstance(source, bytes):
@@ -77,7 +87,7 @@ def _read(file: BinaryIO, name: str, page: int | None) -> Raster:
         return _read_tiff(file, name, page)
     opened = _open(file, name)
     with opened:
-        frames = 1 if opened.format in _ONE_IMAGE else getattr(opened, "n_frames", 1)
+        frames = _frames(opened)
         if frames > 1:
             deep.check_page(page, frames, name)
             opened.seek(page or 0)
@@ -96,6 +106,10 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
         return Image.open(file, formats=formats_to_open())
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not an image in a format that gifnet reads") from error
+
+
+def _frames(opened: Image.Image) -> int:
+    return 1 if opened.format in _ONE_IMAGE else getattr(opened, "n_frames", 1)
 
 
 def _decoded(file: BinaryIO, opened: Image.Image, name: str, page: int) -> Raster:

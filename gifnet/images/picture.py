@@ -137,6 +137,10 @@ class ReadablePicture(PictureInfo, ABC):
     @abstractmethod
     def shows_colour(self) -> bool: ...
 
+    @abstractmethod
+    def as_grey(self) -> "ReadablePicture":
+        """Its luminance only."""
+
     def info(self) -> PictureInfo:
         return self._info(self.shows_colour())
 
@@ -189,6 +193,9 @@ class Picture(ReadablePicture):
 
     def shows_colour(self) -> bool:
         return self.coloured and colour.shows(self.pixels)
+
+    def as_grey(self) -> "Picture":
+        return replace(self, pixels=colour.split(self.pixels)[0]) if self.coloured else self
 
     def cropped(self, box: tuple[int, int, int, int]) -> "Picture":
         """Its part from left, top to right, bottom (exclusive)."""
@@ -245,6 +252,9 @@ class UnscaledPicture(ReadablePicture):
 
     def shows_colour(self) -> bool:
         return self.coloured and colour.shows(self.values.nan_to_num())
+
+    def as_grey(self) -> "UnscaledPicture":
+        return replace(self, values=colour.luminance(self.values)) if self.coloured else self
 
     def scaled(self, pixels: Tensor) -> Picture:
         """With pixels (B, 1 or 3, H, W) in [0, 1] in place of its values."""

@@ -6,7 +6,7 @@
 
 from typing import Any, TypedDict
 
-from .values import Align, Device, Dtype, Memory, Name, Progress, Resize, Stretch, Tile
+from .values import Align, Colour, Device, Dtype, Memory, Name, Progress, Resize, Stretch, Tile
 
 
 class EnhanceImageOptions(TypedDict, total=False):
@@ -24,7 +24,11 @@ class FuseImagesOptions(EnhanceImageOptions, total=False):
     """Of ``Fuser.fuse``."""
 
     resize: Resize
+    colour: Colour
     align: Align
+    max_shift: float
+    max_rotation: float
+    max_scale: float
 
 
 class LoadOptions(TypedDict, total=False):

@@ -46,10 +46,10 @@ def align(
         page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
         motion: what may lie between the images: ``"translation"``, ``"similarity"`` (and rotation, scale), ``"affine"``
             or ``"homography"``.
-        max_shift: how far to search, as a part of each side. From 0 to 0.5.
-        max_rotation: how far to search, in degrees either way. From 0 to 45; not with ``"translation"``.
-        max_scale: how far to search, as a factor either way, once both images have been brought to one size. From 1 to
-            2; not with ``"translation"``.
+        max_shift: how far alignment searches, as a part of each side. From 0 to 0.5.
+        max_rotation: how far alignment searches, in degrees either way. From 0 to 45; not with ``"translation"``.
+        max_scale: how far alignment searches, as a factor either way, once both images have one size. From 1 to 2; not
+            with ``"translation"``.
         min_confidence: refuse what is below it, from 0 to 1.
 
     Returns:
@@ -85,12 +85,12 @@ def align_pictures(
         raise AlignmentError(
             f"{a.name} and {b.name}: no alignment to be trusted (confidence {confidence:.2f}, "
             f"{min_confidence:.2f} is needed); do they show one scene, with edges in common, and no further apart "
-            f"than {limits.shift:.0%} of a side, {limits.rotation:g}° and a factor of {limits.scale:g}?"
+            f"than {limits}?"
         )
     if motion == "similarity":
         matrix = without_shear(matrix, first.size)
     overlap = overlap_of(matrix, first.size, second.size)
-    return Alignment(matrix, confidence, overlap, motion, first.size)
+    return Alignment(matrix, confidence, overlap, motion, first.size, second.size)
 
 
 def estimated(a: Source, b: Source, motion: Motion, limits: Limits) -> tuple[Array, float]:
