@@ -105,7 +105,9 @@ def test_docstrings_say_of_each_option_what_is_declared(
 )
 def test_overloads_take_what_the_function_takes(function: Callable[..., Any], overloads: type) -> None:
     parameters = inspect.signature(function).parameters.values()
-    expected = {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY and one.name != "return_depth"}
+    expected = {
+        one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY and one.name != "return_depth"
+    }
     assert typing.get_type_hints(overloads) == expected
 
 

@@ -52,6 +52,7 @@ READABLE = {
     "PCD": (".pcd",),
     "PIXAR": (".pxr",),
 }
+_OWN = frozenset({".npy"})  # read without Pillow
 _CAMERA_RAWS = (
     ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf",
     ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
@@ -65,7 +66,7 @@ def readable_suffixes() -> frozenset[str]:
     Image.init()
     formats = ("JPEG" if name == "MPO" else name for name in READABLE)
     found = zip(READABLE.values(), formats, strict=True)
-    return frozenset(suffix for suffixes, name in found if name in Image.OPEN for suffix in suffixes)
+    return _OWN | {suffix for suffixes, name in found if name in Image.OPEN for suffix in suffixes}
 
 
 def formats_to_open() -> tuple[str, ...]:

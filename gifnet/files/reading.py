@@ -5,6 +5,7 @@ and left to ``deep`` and ``tiff_pixels``, which need the extra ``[files]``.
 """
 
 import io
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
 from ..options.values import check_page
-from . import deep, tiff
+from . import deep, numpy_files, tiff
 from .formats import formats_to_open
 from .identity import refuse_unreadable
 from .limits import check_pixels, check_whole, size_of
@@ -26,6 +27,12 @@ from .pillow import decoding, exif_of, from_pil, metadata_of
 from .raster import Array, Raster
 from .tiff_pixels import declares_fewer_bits, read_deep_tiff
 
+logger = logging.getLogger("gifnet")
+_RADIOMETRIC = (
+    "holds a camera's raw thermal image too, of 16 bits, which gifnet does not read; this is its picture. Take the raw "
+    "one out by exiftool -b -RawThermalImage FILE > RAW.png and give that with stretch=True (--stretch=0.1,99.9), or "
+    "take the picture as grey by colour='b' (--colour b)"
+)
 _ONE_IMAGE = ("MPO", "PSD")  # previews and layers don't make them several
 # Of TIFF, that Pillow reads: with any libtiff, and with most.
 _COMMON_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
@@ -58,6 +65,8 @@ def count_images(source: "str | os.PathLike[str] | bytes", name: str) -> int:
         refuse_unreadable(file, name)
         if tiff.is_tiff(file):
             return len(tiff.images_of(file, name))
+        if _starts_with(file, numpy_files.MAGIC):
+            return 1
         with _open(file, name) as opened:
             return _frames(opened)
 
@@ -83,6 +92,8 @@ def _opened(source: "str | os.PathLike[str] | bytes", name: str) -> Iterator[Bin
 
 def _read(file: BinaryIO, name: str, page: int | None) -> Raster:
     refuse_unreadable(file, name)
+    if _starts_with(file, numpy_files.MAGIC):
+        return Raster(numpy_files.read_npy(file, name))
     if tiff.is_tiff(file):
         return _read_tiff(file, name, page)
     opened = _open(file, name)
@@ -106,6 +117,12 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
         return Image.open(file, formats=formats_to_open())
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not an image in a format that gifnet reads") from error
+
+
+def _starts_with(file: BinaryIO, start: bytes) -> bool:
+    found = file.read(len(start)) == start
+    file.seek(0)
+    return found
 
 
 def _frames(opened: Image.Image) -> int:
@@ -192,6 +209,8 @@ def _check_jpeg(file: BinaryIO, opened: Image.Image, name: str) -> None:
     """Raises InputError for a file too short for its size in pixels; Pillow would fill in grey, at any size."""
     if opened.format not in ("JPEG", "MPO"):
         return
+    if any(kind == "APP1" and content.startswith(b"FLIR\0") for kind, content in getattr(opened, "applist", ())):
+        logger.warning("%s: %s", name, _RADIOMETRIC)
     position, length = file.tell(), file.seek(0, os.SEEK_END)
     file.seek(position)
     blocks = (opened.width // 8) * (opened.height // 8)  # each takes a bit or more

@@ -448,9 +448,16 @@ def test_floating_point_of_tiff_is_kept(dtype: Any) -> None:
     np.testing.assert_array_equal(found[..., 0], values.astype(np.float32))
 
 
+def test_plain_ppm_of_more_than_8_bits() -> None:
+    content = b"P3 2 1 1023 # wide\n1023 0 512 # half\n 1 2 3\n"
+    expected = (np.array([[[1023, 0, 512], [1, 2, 3]]]) * 65535 / 1023).round()
+    np.testing.assert_array_equal(read(content), expected)
+    assert read(content).dtype == np.uint16
+    with pytest.raises(InputError, match="damaged; the file ends before its pixels do"):
+        read(b"P3 2 1 1023\n1023 0 512 1 2\n")
+
+
 def test_more_that_would_be_cut_is_refused() -> None:
-    with pytest.raises(InputError, match="16 bits a channel"):
-        read(b"P3 1 1 1023\n1023 0 512\n")
     header = struct.pack("<7L44x", 124, 0x1007, 16, 16, 256, 0, 0) + struct.pack("<LL4s20x", 32, 4, b"DX10")
     header += struct.pack("<5L", 0x1000, 0, 0, 0, 0) + struct.pack("<5L", 95, 3, 0, 1, 0)  # 95: BC6H
     with pytest.raises(InputError, match="16 bits a channel"):
