@@ -30,7 +30,6 @@ READABLE = {
     "PPM": (".pbm", ".pgm", ".ppm", ".pnm", ".pfm"),
     "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
     "AVIF": (".avif", ".avifs"),
-    "HEIF": (".heic", ".heif", ".hif"),  # where pillow-heif has been registered
     "TGA": (".tga", ".icb", ".vda", ".vst"),
     "PCX": (".pcx",),
     "DCX": (".dcx",),
@@ -52,13 +51,13 @@ READABLE = {
     "PCD": (".pcd",),
     "PIXAR": (".pxr",),
 }
-_OWN = frozenset({".npy"})  # read without Pillow
 _CAMERA_RAWS = (
     ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf",
     ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 )  # fmt: skip
-# Images all the same, which are refused with what can be done about it rather than passed over.
-REFUSED_SUFFIXES = frozenset((*_CAMERA_RAWS, ".eps", ".exr", ".dcm", ".fit", ".fits", ".jxl"))
+_OWN = frozenset({".npy", ".heic", ".heif", ".hif", ".dcm", ".exr", ".hdr"})  # read without Pillow
+# Developed, or refused with what can be done about it; passed over where a readable image of the same name is there.
+RAW_OR_REFUSED = frozenset((*_CAMERA_RAWS, ".eps", ".fit", ".fits", ".jxl"))
 
 
 def readable_suffixes() -> frozenset[str]:

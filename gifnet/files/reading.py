@@ -8,7 +8,7 @@ import io
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -18,9 +18,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
 from ..options.values import check_page
-from . import deep, numpy_files, tiff
+from . import camera_raw, deep, dicom, heif, light, numpy_files, tiff
 from .formats import formats_to_open
-from .identity import refuse_unreadable
+from .identity import Kind, kind_of, refuse_unreadable
 from .limits import check_pixels, check_whole, size_of
 from .metadata import ORIENTATION, Metadata
 from .pillow import decoding, exif_of, from_pil, metadata_of
@@ -34,6 +34,15 @@ _RADIOMETRIC = (
     "take the picture as grey by colour='b' (--colour b)"
 )
 _ONE_IMAGE = ("MPO", "PSD")  # previews and layers don't make them several
+# Of formats that extras read.
+_READERS: dict[Kind, Callable[[BinaryIO, str, int | None], Raster]] = {
+    "heif": heif.read,
+    "dicom": dicom.read,
+    "raw": lambda file, name, _: camera_raw.read(file, name),
+    "exr": lambda file, name, _: light.read_exr(file, name),
+    "hdr": lambda file, name, _: light.read_hdr(file, name),
+}
+_COUNTS: dict[Kind, Callable[[BinaryIO, str], int]] = {"heif": heif.count, "dicom": dicom.count}
 # Of TIFF, that Pillow reads: with any libtiff, and with most.
 _COMMON_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
 _OTHER_COMPRESSIONS = (6, 34925, 50000)
@@ -63,6 +72,9 @@ def count_images(source: "str | os.PathLike[str] | bytes", name: str) -> int:
     """How many images a file holds, as ``page`` numbers them. Raises InputError."""
     with decoding(name), _opened(source, name) as file:
         refuse_unreadable(file, name)
+        kind = kind_of(file)
+        if kind is not None:
+            return _COUNTS[kind](file, name) if kind in _COUNTS else 1
         if tiff.is_tiff(file):
             return len(tiff.images_of(file, name))
         if _starts_with(file, numpy_files.MAGIC):
@@ -92,6 +104,9 @@ def _opened(source: "str | os.PathLike[str] | bytes", name: str) -> Iterator[Bin
 
 def _read(file: BinaryIO, name: str, page: int | None) -> Raster:
     refuse_unreadable(file, name)
+    kind = kind_of(file)
+    if kind is not None:
+        return _READERS[kind](file, name, page)
     if _starts_with(file, numpy_files.MAGIC):
         return Raster(numpy_files.read_npy(file, name))
     if tiff.is_tiff(file):
@@ -158,7 +173,11 @@ def _other_than_pillow(file: BinaryIO, opened: Image.Image, name: str, page: int
 
 
 def _read_tiff(file: BinaryIO, name: str, page: int | None) -> Raster:
-    images = tiff.images_of(file, name)
+    try:
+        images = tiff.images_of(file, name)
+    except tiff.CameraRawError:
+        file.seek(0)
+        return camera_raw.read(file, name)
     if len(images) > 1:
         deep.check_page(page, len(images), name)
     chosen = images[page or 0] if len(images) > 1 else images[0]

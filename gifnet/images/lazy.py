@@ -98,9 +98,10 @@ class LazyPicture(ReadablePicture):
     def as_grey(self) -> "LazyPicture":
         return replace(self, grey=True, layout=replace(self.layout, coloured=False))
 
-    def check_scale(self) -> None:
+    def with_scale(self) -> "LazyPicture":
         if self.problem:
             raise InputError(self.problem)
+        return self
 
     def info(self) -> PictureInfo:
         return self._info(chromatic=False)  # to know would take reading all of it, for metadata that it has not

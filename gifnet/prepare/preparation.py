@@ -93,9 +93,7 @@ class Preparation:
         if self.colour != "auto":
             a, b = (a, b.as_grey()) if self.colour == "a" else (a.as_grey(), b)
         if self.stretch is None and self.resize is None and self.align is None:
-            a.check_scale()
-            b.check_scale()
-            return a, b
+            return a.with_scale(), b.with_scale()
         of_a, of_b = of_pair(self.stretch)
         first, notes = stretched(a, of_a)
         second, more = stretched(b, of_b)
@@ -112,8 +110,7 @@ class Preparation:
     def one(self, x: ReadablePicture, again: bool = False) -> ReadablePicture:
         """The picture after ``stretch``, with a note of it; logged, unless it is read ``again``."""
         if self.stretch is None:
-            x.check_scale()
-            return x
+            return x.with_scale()
         if self.stretch.of in ("a", "b"):
             raise InputError(f"stretch: {self.stretch.of!r} is an image of a pair; give 'values' for other images")
         picture, notes = stretched(x, self.stretch)

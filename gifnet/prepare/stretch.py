@@ -69,8 +69,7 @@ def _scaled(picture: UnscaledPicture, limits: StretchLimits) -> tuple[Picture, l
         if not finite.numel():
             raise InputError(f"{picture.name}: holds no finite value")
         low, high = _percentiles(finite, limits) if limits.of == "percentiles" else (limits.low, limits.high)
-        span = high - low if high > low else 1.0
-        images.append(((values - low) / span).nan_to_num(0.0, 1.0, 0.0).clamp(0, 1).float())
+        images.append(picture.mapped(values, low, high))
         notes.append(_note(picture, low, high, limits))
     return picture.scaled(torch.stack(images)), notes
 
