@@ -47,7 +47,7 @@ def images_of(a: ImageLike | Images, b: ImageLike | None, more: Sequence[ImageLi
     images: tuple[Any, ...]
     if b is not None:
         if isinstance(a, (list, tuple)):
-            raise InputError("a: a list of images; give it alone, or the images one by one")
+            raise InputError(f"a: {type(a).__name__} is no image; give a list of images alone, or the images one by one")
         images = (a, b, *more)
     elif isinstance(a, (list, tuple)):
         images = tuple(a)
@@ -61,7 +61,7 @@ def images_of(a: ImageLike | Images, b: ImageLike | None, more: Sequence[ImageLi
 def pages_of(source: Any) -> tuple[Page, ...]:
     """The images of a file, or of its bytes, that holds several. Raises InputError where it holds one."""
     if not isinstance(source, (str, os.PathLike, bytes)):
-        raise InputError("b: missing; fusion takes two images or more (gifnet.enhance takes one)")
+        raise InputError("b: missing (NoneType is no image); fusion takes two images or more, gifnet.enhance takes one")
     name = "a (bytes)" if isinstance(source, bytes) else os.fsdecode(source)
     count = count_images(source, name)
     if count < 2:
@@ -110,7 +110,7 @@ def read(source: ImageLike, argument: str, page: int | None = None) -> ReadableP
     if isinstance(source, Tensor):
         return from_tensor(source, argument)
     if isinstance(source, (list, tuple)):
-        raise InputError(f"{argument}: a list of {len(source)}; give an image, or to fuse, one list of images alone")
+        raise InputError(f"{argument}: {type(source).__name__} is no image; fusion takes one list of images, alone")
     raise InputError(
         f"{argument}: {type(source).__name__} is no image; give a path, bytes, a file object, a PIL image, an array "
         "or a tensor"
