@@ -46,12 +46,14 @@ def run(args: argparse.Namespace) -> int:
     elif args.output:
         check_output(args.output)  # before the work, not after it
     with flags.reading_up_to(args.max_pixels):
-        a, b = (read_for_writing(path, args.page).load() for path in (args.a, args.b))
+        a, b = (read_for_writing(path, args.page) for path in (args.a, args.b))
+        if args.output and not transform:
+            b = b.load()
     found = align(a, b, **chosen)
     if transform:
         found.save(args.output)
     elif args.output:
-        warped = found.warp_picture(b)
+        warped = found.warp_picture(b.load())
         warped = warped.cropped(found.overlap) if args.crop else warped
         write_file(warped.pack(warped.pixels, warped.alpha), args.output)
     sys.stdout.write((json.dumps(found.as_dict()) if args.json else found.summary()) + "\n")

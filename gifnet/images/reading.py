@@ -47,7 +47,9 @@ def images_of(a: ImageLike | Images, b: ImageLike | None, more: Sequence[ImageLi
     images: tuple[Any, ...]
     if b is not None:
         if isinstance(a, (list, tuple)):
-            raise InputError(f"a: {type(a).__name__} is no image; give a list of images alone, or the images one by one")
+            raise InputError(
+                f"a: {type(a).__name__} is no image; give a list of images alone, or the images one by one"
+            )
         images = (a, b, *more)
     elif isinstance(a, (list, tuple)):
         images = tuple(a)

@@ -56,6 +56,22 @@ def test_a_file_that_the_command_writes(mean: Fuser, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(mean.fuse(*paths, align=str(transform))).shape, Image.open(out).size[::-1])
 
 
+def test_alignment_needs_no_scale(tmp_path: Path) -> None:
+    """Kelvin with NaN beside a photograph."""
+    a, b = rig()
+    kelvin = 280 + 40 * a.astype(np.float32) / 255
+    kelvin[:3, :5] = np.nan
+    np.testing.assert_allclose(gifnet.align(kelvin, b, motion="translation").matrix, SHIFT, atol=0.1)
+    np.save(tmp_path / "a.npy", kelvin)
+    Image.fromarray(b).save(tmp_path / "b.png")
+    paths, transform = (tmp_path / "a.npy", tmp_path / "b.png"), tmp_path / "T.json"
+    assert run("align", *paths, "-o", transform, "--motion", "translation").returncode == 0
+    limits = "--stretch=280,320,a"
+    done = run("fuse", *paths, "-o", tmp_path / "out.png", f"--align={transform}", limits, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "out.png").size == (154, 124)
+
+
 def test_a_transform_of_other_sizes_is_refused(mean: Fuser, tmp_path: Path) -> None:
     a, b = rig()
     path = tmp_path / "T.json"

@@ -12,10 +12,11 @@ search over rotations and scales with Fourier correlation for the shift (Fitch e
 from operator import itemgetter
 
 from ...errors import AlignmentError
-from ...images.picture import Picture
+from ...images.picture import Picture, ReadablePicture
 from ...images.reading import ImageLike, read
 from ...options import declarations as options
-from ...options.values import Motion
+from ...options.values import DEFAULT_PERCENTILES, Motion, StretchLimits
+from ..stretch import stretched
 from .confidence import confidence_of
 from .description import Source
 from .refinement import refined, without_shear
@@ -41,7 +42,8 @@ def align(
     """Estimate the transform between two images of one scene, of the same sensor or of differing ones.
 
     Args:
-        a: an image as ``gifnet.fuse`` takes it: the grid to align to. Transparent pixels don't count.
+        a: an image as ``gifnet.fuse`` takes it, or of values on any scale: the grid to align to. Transparent pixels
+            don't count.
         b: an image of the same kinds, of any size; it is taken to show about what ``a`` shows, larger or smaller.
         page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
         motion: what may lie between the images: ``"translation"``, ``"similarity"`` (and rotation, scale), ``"affine"``
@@ -67,7 +69,14 @@ def align(
     )
     motion, min_confidence = options.MOTION.check(motion), options.MIN_CONFIDENCE.check(min_confidence)
     page = options.PAGE.check(page)
-    return align_pictures(read(a, "a", page).load(), read(b, "b", page).load(), motion, limits, min_confidence)
+    first, second = (to_align(read(image, name, page)) for name, image in (("a", a), ("b", b)))
+    return align_pictures(first, second, motion, limits, min_confidence)
+
+
+def to_align(picture: ReadablePicture) -> Picture:
+    """With its pixels; those of values on a scale of their own, which alignment needs none for, by percentiles."""
+    given = picture.as_given()
+    return given if isinstance(given, Picture) else stretched(given, StretchLimits(*DEFAULT_PERCENTILES))[0]
 
 
 def align_pictures(
