@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import torch
 
 import gifnet
 from gifnet.metrics import spectral
+from gifnet.pansharpening.datasets import open_raster
 from gifnet.pansharpening.grids import Grid
 from gifnet.pansharpening.method import PairStatistics
 
@@ -82,7 +82,7 @@ def main() -> None:
     methods = {"bicubic": bicubic, "Brovey": brovey, "detail": detail} | {name: of_model(name) for name in args.model}
     print(f"{'scene':20} {'method':20}  ERGAS ↓   SAM ↓    QNR ↑")
     for path in sorted(args.ms_dir.iterdir()):
-        with rasterio.open(path) as ms_file, rasterio.open(args.pan_dir / path.name) as pan_file:
+        with open_raster(path) as ms_file, open_raster(args.pan_dir / path.name) as pan_file:
             ms, pan = ms_file.read().astype(float), pan_file.read(1).astype(float)
         truth, ratio = None, pan.shape[0] // ms.shape[1]
         if not args.full:

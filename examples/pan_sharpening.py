@@ -4,7 +4,8 @@
     python examples/pan_sharpening.py MS.tif PAN.tif OUT.tif
 
 The arrays are (H, W, bands) and (H', W'), of one extent; the rasters (they need the extra [geo]) are placed by their
-georeferences. ``gifnet.pansharpen`` says how it is done, and benchmarks/pansharpening.py how well.
+georeferences. Bands in files of their own are given to ``pansharpen_files`` as a list. ``gifnet.pansharpen`` says how
+it is done, and benchmarks/pansharpening.py how well.
 """
 
 import sys

@@ -1,61 +1,24 @@
-"""gifnet's functions: load a model, fuse two images, enhance one."""
+"""gifnet's functions of images: fuse two or more, enhance one."""
 
 import os
-import threading
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from PIL import Image
 
-from .checkpoints.hub import BUNDLED, load_model
-from .execution.device import choose_device, choose_dtype
+from .checkpoints.hub import BUNDLED
 from .execution.running import Execution
-from .fuser import Depth, Fuser, Kind
+from .fuser import Depth, Kind
 from .images.reading import ImageLike, Images, images_of
+from .models import EnhanceOptions, FuseOptions, Model, fuser_of, load
 from .options.declarations import RETURN_DEPTH, STRENGTH
-from .options.keywords import EnhanceOptions, FuseOptions
-from .options.values import Align, Colour, Device, Dtype, Memory, Name, Progress, Resize, Stretch, Tile
+from .options.values import Align, Colour, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
 from .prepare.preparation import Preparation
 from .stack.depth import DepthMap
 
+__all__ = ["enhance", "fuse", "load"]
+
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-_models: dict[tuple[Any, ...], Fuser] = {}
-_loading = threading.Lock()
-
-
-def load(
-    name_or_path: Name = BUNDLED,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    sha256: str | None = None,
-) -> Fuser:
-    """Load a model, once: the same arguments give the same object again.
-
-    Args:
-        name_or_path: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
-        device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
-            GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
-        dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
-            float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
-        sha256: if given, the weights' file must have this SHA-256 (hexadecimal).
-
-    Raises:
-        CheckpointError: the weights can't be found, fetched or trusted; the message says what to do.
-        InputError: no such device or dtype.
-    """
-    device = choose_device(device)
-    dtype = choose_dtype(dtype, device)
-    name = os.fspath(name_or_path)
-    # A file that has been written anew since is another model.
-    stamp = (os.stat(name).st_mtime_ns, os.stat(name).st_size) if os.path.isfile(name) else None
-    key = (name, type(name_or_path) is str, stamp, str(device), dtype, sha256)
-    with _loading:
-        if key not in _models:
-            network, resolved = load_model(name_or_path, sha256=sha256)
-            _models[key] = Fuser(network, device, dtype, resolved.label)
-        return _models[key]
 
 
 @overload
@@ -109,7 +72,7 @@ def fuse(
     memory: Memory = None,
     progress: Progress = None,
     out: Any = None,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> Any:
@@ -157,7 +120,8 @@ def fuse(
             ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as inputs, images may be larger than memory: they
             are read and written by regions.
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -187,7 +151,7 @@ def fuse(
     preparation = Preparation.checked(page, resize, stretch, align, colour, max_shift, max_rotation, max_scale)
     execution = Execution.checked(tile, memory, progress)
     images = images_of(a, b, more)
-    fuser = load(model, device, dtype)
+    fuser = fuser_of(model, device, dtype)
     if not RETURN_DEPTH.check(return_depth):
         return fuser.fuse_images(images, preparation, execution, out)
     depth = DepthMap()
@@ -212,7 +176,7 @@ def enhance(
     memory: Memory = None,
     progress: Progress = None,
     out: Any = None,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> Any:
@@ -239,7 +203,8 @@ def enhance(
             ``numpy.memmap`` or other sliceable arrays (h5py, zarr) as inputs, images may be larger than memory: they
             are read and written by regions.
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -257,4 +222,4 @@ def enhance(
     """
     strength = STRENGTH.check(strength)
     preparation, execution = Preparation.checked(page, stretch=stretch), Execution.checked(tile, memory, progress)
-    return load(model, device, dtype).enhance_image(x, strength, preparation, execution, out)
+    return fuser_of(model, device, dtype).enhance_image(x, strength, preparation, execution, out)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from .checkpoints.format import network_sha256
 from .errors import InputError
 from .execution.device import choose_device, choose_dtype
 from .execution.form import Sink, Source, plane_jobs
@@ -53,21 +54,28 @@ class Fuser:
         device: Device = "auto",
         dtype: Dtype = "auto",
         name: str = "",
+        sha256: str | None = None,
     ) -> None:
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self.name = name
+        self._sha256 = sha256
         self._network = network
         self._form = inference_form(network, self.dtype).to(self.device)
         enhancing = enhancing_form(network, self.dtype)
         self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256, in hexadecimal, of the file that the weights were read from; else of the file that they make."""
+        return self._sha256 or network_sha256(self._network)
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
 
     def to(self, device: Device | None = None, dtype: Dtype = "auto") -> "Fuser":
         """The same model on another device (None: this one) or in another precision ("auto": the device's own)."""
-        return Fuser(self._network, self.device if device is None else device, dtype, self.name)
+        return Fuser(self._network, self.device if device is None else device, dtype, self.name, self._sha256)
 
     @overload
     def fuse(
@@ -296,7 +304,8 @@ class Fuser:
     def fuse_planes(self, a: Tensor, b: Tensor, execution: Execution = DEFAULT) -> Tensor:
         """Luminance planes (B, 1, H, W), float32 in [0, 1], to the fused one, where ``a`` lies."""
         fused = torch.empty_like(a)
-        execution.run(self._form, self.device, (a.shape[-2], a.shape[-1]), plane_jobs(a, b, fused), 3 * a.nbytes)
+        jobs = [(source, self._checked(sink)) for source, sink in plane_jobs(a, b, fused)]
+        execution.run(self._form, self.device, (a.shape[-2], a.shape[-1]), jobs, 3 * a.nbytes)
         return fused
 
     def fuse_regions(self, source: Source, sink: Sink, height: int, width: int, execution: Execution = DEFAULT) -> None:
@@ -305,7 +314,19 @@ class Fuser:
         ``source`` gives a region of both, (1, 2, h, w), floating point in [0, 1]; ``sink`` takes one of the result,
         (1, 1, h, w), float32. Regions are read several times, and each is written once.
         """
-        execution.run(self._form, self.device, (height, width), [(source, sink)], 0)
+        execution.run(self._form, self.device, (height, width), [(source, self._checked(sink))], 0)
+
+    def _checked(self, sink: Sink) -> Sink:
+        """A sink that refuses what is no image: planes are numbers, so this is the weights' doing."""
+
+        def checked(region: Region, fused: Tensor) -> None:
+            if not fused.isfinite().all():
+                precision = str(self.dtype).removeprefix("torch.")
+                advice = "other weights" if self.dtype == torch.float32 else "dtype='float32', or other weights"
+                raise InputError(f"{self.name or 'model'}: its weights give no numbers in {precision}; use {advice}")
+            sink(region, fused)
+
+        return checked
 
     def _execute(
         self, execution: Execution, first: ReadablePicture, second: ReadablePicture, strength: float | None, out: Any
@@ -334,7 +355,7 @@ class Fuser:
                 planes = [colour.split(picture.region(index, region)[0])[0] for picture in (first, second)]
                 return torch.cat([plane.to(self.device) for plane in planes], dim=1)
 
-            return source, sink(index)
+            return source, self._checked(sink(index))
 
         image_bytes = first.nbytes + (0 if second is first else second.nbytes) + canvas.nbytes
         form = self._enhancing_form if enhancing else self._form

@@ -55,10 +55,10 @@ class Region(NamedTuple):
             self.left <= image.left, self.right >= image.right, self.top <= image.top, self.bottom >= image.bottom
         )
 
-    def of(self, x: Image, origin: "Region") -> Image:
-        """What ``x`` (..., H, W), which covers ``origin``, has of this region."""
+    def crop(self, x: Image, covered: "Region") -> Image:
+        """Crop ``x`` (..., H, W), which holds the pixels of ``covered``, to this region. A view."""
         return x[
             ...,
-            self.top - origin.top : self.bottom - origin.top,
-            self.left - origin.left : self.right - origin.left,
+            self.top - covered.top : self.bottom - covered.top,
+            self.left - covered.left : self.right - covered.left,
         ]

@@ -26,6 +26,7 @@ LAYERS = (
     "prepare",
     "stack",
     "fuser",
+    "models",
     "api",
     "batch",
     "pansharpening",
@@ -160,10 +161,11 @@ def test_reading_an_image_imports_no_network() -> None:
     assert [name for name in loaded if name.startswith(("gifnet.networks", "gifnet.execution"))] == []
 
 
-def test_a_network_is_known_to_its_own_folders_and_the_registry_only() -> None:
-    found = [one for one in imports(PACKAGE) if one.imported.startswith("networks.gifnet")]
+@pytest.mark.parametrize("network", ["gifnet", "tita"])
+def test_a_network_is_known_to_its_own_folders_and_the_registry_only(network: str) -> None:
+    found = [one for one in imports(PACKAGE) if one.imported.startswith(f"networks.{network}")]
     assert found
-    own = ("networks.gifnet", "training.objectives.gifnet")
+    own = (f"networks.{network}", f"training.objectives.{network}")
     assert {one.importer for one in found if not one.importer.startswith(own)} == {"networks"}
 
 

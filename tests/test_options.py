@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 import gifnet
-from gifnet import InputError
+from gifnet import InputError, models
 from gifnet.cli.main import build_parser
 from gifnet.evaluation import evaluate_folders, evaluate_sets
 from gifnet.execution.running import Execution
+from gifnet.models import Model
 from gifnet.options import declarations as declared
 from gifnet.options import keywords, values
 from gifnet.options.declarations import Option
-from gifnet.pansharpening.model import Model
 from gifnet.pansharpening.rasters import pansharpen_files
 from gifnet.prepare.preparation import Preparation
 
-PANSHARPENING = (declared.PAN_PROGRESS, declared.PAN_DTYPE, declared.MODEL_OR_FUSER)
+PANSHARPENING = (declared.PAN_PROGRESS, declared.PAN_DTYPE)
 FOLDERS = (declared.FOLDER_PROGRESS,)
 EVALUATION = (declared.EVALUATION_PROGRESS,)
 VARIANTS = {*PANSHARPENING, *FOLDERS, *EVALUATION}
@@ -79,7 +79,7 @@ def test_signatures_are_explicit_and_as_declared(
         parameter = inspect.signature(function).parameters[name]
         assert parameter.kind is not parameter.VAR_KEYWORD
         assert parameter.default == option.default, name
-        assert parameter.annotation == (Model if option is declared.MODEL_OR_FUSER else option.type), name
+        assert parameter.annotation == (Model if option is declared.MODEL else option.type), name
 
 
 @PARAMETERS
@@ -97,8 +97,8 @@ def test_docstrings_say_of_each_option_what_is_declared(
 @pytest.mark.parametrize(
     ("function", "overloads"),
     [
-        (gifnet.fuse, keywords.FuseOptions),
-        (gifnet.enhance, keywords.EnhanceOptions),
+        (gifnet.fuse, models.FuseOptions),
+        (gifnet.enhance, models.EnhanceOptions),
         (gifnet.Fuser.fuse, keywords.FuseImagesOptions),
         (gifnet.Fuser.enhance, keywords.EnhanceImageOptions),
     ],

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..api import load
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.running import Execution
@@ -21,6 +20,7 @@ from ..files.writing import write_file as write_image
 from ..images.picture import PictureInfo
 from ..images.reading import Images, Page, images_of
 from ..images.reading import read_for_writing as read_image
+from ..models import Model, fuser_of
 from ..options.declarations import STRENGTH
 from ..options.values import (
     Align,
@@ -63,7 +63,7 @@ def fuse_files(
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = None,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> Path:
@@ -115,7 +115,8 @@ def fuse_files(
         progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
             with an exception; False: neither; None: a bar on a terminal, after two seconds.
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -135,7 +136,7 @@ def fuse_files(
     encoding.check(path.suffix)
     depth_path = None if depth is None else _depth_output(depth, path)
     images = images_of(a, b, more)
-    fuser = load(model, device, dtype)
+    fuser = fuser_of(model, device, dtype)
     first, second = (read_image(_file(image), preparation.page) for image in images[:2])
     check_result(path, first, second)
     depth_map = None if depth_path is None else DepthMap()
@@ -159,7 +160,7 @@ def enhance_file(
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = None,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> Path:
@@ -188,7 +189,8 @@ def enhance_file(
         progress: True: a progress bar on stderr; a function of the steps done and their number, which may end the work
             with an exception; False: neither; None: a bar on a terminal, after two seconds.
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -206,7 +208,7 @@ def enhance_file(
     encoding = Encoding.checked(quality, compression)
     path = check_output(out)
     encoding.check(path.suffix)
-    fuser = load(model, device, dtype)
+    fuser = fuser_of(model, device, dtype)
     picture = read_image(x, preparation.page)
     check_result(path, picture)
     return write_image(_raster(fuser.enhance_image(picture, strength, preparation, execution)), path, encoding)

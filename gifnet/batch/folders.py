@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..api import load
-from ..checkpoints.format import file_sha256
-from ..checkpoints.hub import BUNDLED, resolve
+from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.running import Execution
 from ..files.atomic import remove_leftovers
 from ..files.formats import WRITABLE, Encoding
+from ..files.lock import locked
+from ..models import Model, fuser_of
 from ..options.declarations import FOLDER_PROGRESS, PATTERN, STRENGTH
 from ..options.values import (
     Align,
@@ -31,11 +31,13 @@ from ..options.values import (
 )
 from ..prepare.preparation import Preparation
 from .listed import pairs_listed
-from .manifest import NAME, Manifest, locked
+from .manifest import NAME, Manifest
 from .pairing import FolderFailure, Match, Pairing, singles
 from .pairing import pairs as pairs_by_name
 from .patterns import pairs_by_pattern
 from .run import Conduct, Job, Run, Task
+
+LOCK = ".gifnet-run.lock"  # in the folder of results, while a run works there
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def fuse_folders(
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = True,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> FolderResult:
@@ -132,7 +134,8 @@ def fuse_folders(
         progress: True or None: a progress bar on stderr, if that is a terminal; a function of the images done, failed
             ones included, and their number, which may end the work with an exception; False: neither.
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -170,7 +173,7 @@ def enhance_folder(
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = True,
-    model: Name = BUNDLED,
+    model: Model = BUNDLED,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> FolderResult:
@@ -203,7 +206,8 @@ def enhance_folder(
         progress: True or None: a progress bar on stderr, if that is a terminal; a function of the images done, failed
             ones included, and their number, which may end the work with an exception; False: neither.
         model: ``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository
-            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.
+            ``org/name`` or ``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``. Or a
+            ``Fuser``, which brings its own device and precision.
         device: where to compute: ``"auto"``, ``"cpu"``, ``"mps"``, ``"cuda"``, ``"cuda:0"`` and so on. ``"auto"`` is
             GIFNET_DEVICE if that is set, else CUDA, MPS, CPU.
         dtype: the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is
@@ -277,7 +281,7 @@ def _run(
     pairing: Pairing,
     out: Path,
     conduct: Conduct,
-    model: Name,
+    model: Model,
     device: Device,
     dtype: Dtype,
 ) -> FolderResult:
@@ -288,18 +292,17 @@ def _run(
     if conduct.skip_unmatched and pairing.unmatched:
         conduct.tell(f"left out, having no partner: {len(pairing.unmatched)}")
     _protect(pairing.files, pairing.matches, out)
-    sha256 = file_sha256(resolve(model).path)
-    fuser = load(model, device, dtype, sha256)
+    fuser = fuser_of(model, device, dtype)
     try:
         out.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: can't be made ({error.strerror})") from error
-    with locked(out), Manifest(out / NAME) as manifest:
+    with locked(out / LOCK, "writes"), Manifest(out / NAME) as manifest:
         outputs = {*map(Path, manifest.outputs()), *(match.output for match in pairing.matches)}
         for folder in {out, *((out / path).parent for path in outputs)}:
-            if folder.is_dir():
+            if folder.is_dir() and folder.resolve().is_relative_to(out.resolve()):  # and not through a link elsewhere
                 remove_leftovers(folder)
-        run = Run(task, fuser, sha256, out, manifest, conduct)
+        run = Run(task, fuser, out, manifest, conduct)
         finished = {match.output for match in pairing.matches if not conduct.overwrite and run.is_finished(match)}
         done, failures = run.work_through([Job(match) for match in pairing.matches if match.output not in finished])
     skipped = tuple(out / match.output for match in pairing.matches if match.output in finished)

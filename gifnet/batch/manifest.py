@@ -1,12 +1,8 @@
-"""The record that a folder of results keeps of itself, and the lock that gives it one writer."""
+"""The record that a folder of results keeps of itself."""
 
-import errno
 import json
 import os
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,8 @@ from ..errors import InputError
 from ..files.atomic import atomic_path
 
 NAME = "gifnet-manifest.jsonl"
+_NO_RECORD = "is no record of gifnet's; move this file away (and its outputs, or overwrite them) to begin anew"
+STATES = ("writing", "done", "failed")
 
 Event = dict[str, Any]
 
@@ -34,7 +32,7 @@ class Manifest:
         self._events: dict[str, list[Event]] = {}
         self._lock = threading.Lock()
         try:
-            content = path.read_bytes() if path.exists() else b""
+            content = self._content()
             for number, line in enumerate(content.split(b"\n")[:-1], 1):  # what follows the last newline is torn
                 self._remember(self._parse(line, number))
             compacted = b"".join(_line(event) for events in self._events.values() for event in events)
@@ -45,6 +43,8 @@ class Manifest:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         except OSError as error:
             raise InputError(f"{path}: can't be opened ({error.strerror or error})") from error
+        except RecursionError as error:  # one that could just be read
+            raise InputError(f"{path}: what it holds {_NO_RECORD}") from error
 
     def __enter__(self) -> "Manifest":
         return self
@@ -79,6 +79,14 @@ class Manifest:
                 raise InputError(f"{self.path}: can't be written ({error.strerror or error})") from error
             self._remember(event)
 
+    def _content(self) -> bytes:
+        """What the file holds; nothing where there is none. Raises InputError for what is no file of this folder."""
+        if not os.path.lexists(self.path):
+            return b""
+        if self.path.is_symlink() or not self.path.is_file():
+            raise InputError(f"{self.path}: is no regular file; move it away to begin anew")
+        return self.path.read_bytes()
+
     def _remember(self, event: Event) -> None:
         """Keep what still matters: nothing before "done", and of failures the last."""
         path = event["output"]["path"]
@@ -89,16 +97,21 @@ class Manifest:
         try:
             event: Event = json.loads(line)
             status, output = event["status"], event["output"]
-            if status not in ("writing", "done", "failed") or not isinstance(output["path"], str):
+            if status not in STATES or not _is_inside(output["path"]):
                 raise ValueError
-            if status != "failed" and not isinstance(output["bytes"], int):
+            if status != "failed" and not (type(output["bytes"]) is int and output["bytes"] >= 0):
                 raise ValueError
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{self.path}: line {number} is no record of gifnet's; move this file away (and its outputs, or "
-                "overwrite them) to begin anew"
-            ) from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(f"{self.path}: line {number} {_NO_RECORD}") from error
         return event
+
+
+def _is_inside(path: object) -> bool:
+    """Whether it is the path of something within the folder, as a record has it."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        return False
+    form = Path(path)
+    return not form.anchor and ".." not in form.parts
 
 
 def _line(event: Event) -> bytes:
@@ -110,31 +123,5 @@ def flush_to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder of results; InputError if one is at work there.
-
-    The system drops the lock of a process that dies. Where it has no locks on folders (Windows, some network file
-    systems), there is none.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
-                raise InputError(
-                    f"{folder}: another gifnet is writing there; wait for it, or give another folder"
-                ) from error
-        yield
     finally:
         os.close(descriptor)

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from .. import version
-from ..errors import InputError
+from ..errors import InputError, escaped
 from ..execution.running import Execution
 from ..files.atomic import atomic_path
 from ..files.formats import DEFAULT, Encoding
@@ -93,17 +93,17 @@ class Conduct:
 
     def tell(self, line: str) -> None:
         if self.report is not None:
-            self.report(line)
+            self.report(escaped(line))
 
 
 class Run:
     """One pass over jobs with one model into one folder."""
 
-    def __init__(self, task: Task, fuser: Fuser, sha256: str, out: Path, manifest: Manifest, conduct: Conduct) -> None:
+    def __init__(self, task: Task, fuser: Fuser, out: Path, manifest: Manifest, conduct: Conduct) -> None:
         self.task, self.fuser, self.out, self.manifest, self.conduct = task, fuser, out, manifest, conduct
         settings = {
             **task.settings(),
-            "model": sha256,
+            "model": fuser.sha256,
             "dtype": str(fuser.dtype).removeprefix("torch."),
             "gifnet": version.__version__,
         }

@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..files.atomic import atomic_path
-from ..networks.registry import Architecture, architecture_of, registered
+from ..files.limits import DERIVED, WEIGHTS_HEADER
+from ..networks.registry import Architecture, architecture_of, enhancing_form, registered
+from .contents import Header, TensorEntry, hash_of, opened, parse_object, read_header, read_tensors
 
 FORMAT_VERSION = 1
 _ENTRIES = {"gifnet", "notes", "format"}  # "format" is what safetensors' own tools write
+_PROBE = 32  # pixels a side of what tells whether weights make a network at all
+_SATURATED = 0.9  # share of pixels at the ends of the scale that no network gives for it
 
 
 class _Metadata(NamedTuple):
@@ -41,14 +44,23 @@ def save_weights(model: nn.Module, path: str | Path, notes: Mapping[str, str] | 
     path = Path(path)
     if path.suffix != ".safetensors" or not path.parent.is_dir():
         raise CheckpointError(f"{path}: weights are written to a .safetensors file in a folder that exists")
+    for name, value in model.state_dict().items():
+        _check_finite(path, name, value.float())
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_file_of(model, notes))
+
+
+def network_sha256(model: nn.Module) -> str:
+    """The SHA-256, in hexadecimal, of the file that ``save_weights`` makes of this model without notes."""
+    return hashlib.sha256(_file_of(model, None)).hexdigest()
+
+
+def _file_of(model: nn.Module, notes: Mapping[str, str] | None) -> bytes:
     state = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
-    for name, value in state.items():
-        _check_finite(path, name, value)
     metadata = {"gifnet": json.dumps(describe(model), sort_keys=True)}
     if notes:
         metadata["notes"] = json.dumps({name: str(text) for name, text in notes.items()}, sort_keys=True)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(_in_order(save(state, metadata=metadata)))
+    return _in_order(save(state, metadata=metadata))
 
 
 def save_hub_folder(model: nn.Module, folder: str | Path, notes: Mapping[str, str] | None = None) -> None:
@@ -76,6 +88,13 @@ def _description(architecture: Architecture, config: Any) -> dict[str, Any]:
     return {"format_version": FORMAT_VERSION, "architecture": architecture.name, **asdict(config)}
 
 
+class LoadedWeights(NamedTuple):
+    """What a weights file holds, and which file that was."""
+
+    network: nn.Module  # in its plain form, in float32, on the CPU, in evaluation mode
+    sha256: str  # of the bytes that it was made of
+
+
 def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> nn.Module:
     """Read a weights file into the network's plain form: float32, on the CPU, in evaluation mode.
 
@@ -84,18 +103,33 @@ def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[st
 
     Raises CheckpointError, naming the file and what would be right, when the file is missing, damaged, of another
     format, version or architecture, has another hash, or when its configuration, names, shapes, dtypes or values are
-    not exactly those of a network.
+    not exactly those of a network that gives images.
     """
+    return read_weights(path, sha256, config).network
+
+
+def read_weights(path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> LoadedWeights:
+    """``load_weights``, and the hash of what was loaded. The file is read once: what is hashed is what is used."""
     path = Path(path)
-    if sha256 is not None:
-        check_sha256(path, sha256)
-    metadata = _read_metadata(path, config)
-    with torch.device("meta"):  # shapes only: a file must have its tensors before memory is spent on them
-        shapes = {name: list(value.shape) for name, value in _build(path, metadata).state_dict().items()}
-    state = _read_tensors(path, shapes)
+    expected = None if sha256 is None else _checked_digits(sha256)
+    with opened(path) as file:
+        try:
+            header = read_header(file, path)
+            metadata = _parse_metadata(path, header, config)
+            _check_tensors(path, header, _shapes(path, metadata))
+        except CheckpointError as error:
+            if expected is not None:  # another file than was meant is the more useful news
+                _check_hash(path, hash_of(file), expected)
+            raise error
+        state, found = read_tensors(file, header, path)
+    if expected is not None:
+        _check_hash(path, found, expected)
+    for name, value in state.items():
+        _check_finite(path, name, value)
     model = _build(path, metadata)
     model.load_state_dict(state, strict=True)
-    return model.eval()
+    _check_output(path, model.eval())
+    return LoadedWeights(model, found)
 
 
 def read_metadata(path: str | Path, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -104,41 +138,54 @@ def read_metadata(path: str | Path, config: Mapping[str, Any] | None = None) -> 
     The tensors are not read. ``config`` as in ``load_weights``. Raises CheckpointError when the file is missing, not a
     safetensors file, or its metadata is not as it should be.
     """
-    metadata = _read_metadata(Path(path), config)
+    return read_metadata_and_hash(path, config)[0]
+
+
+def read_metadata_and_hash(path: str | Path, config: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str]:
+    """``read_metadata``, and the SHA-256 of the same file."""
+    path = Path(path)
+    with opened(path) as file:
+        metadata = _parse_metadata(path, read_header(file, path), config)
+        sha256 = hash_of(file)
     described = _description(metadata.architecture, metadata.config)
-    return described | ({"notes": metadata.notes} if metadata.notes else {})
+    return described | ({"notes": metadata.notes} if metadata.notes else {}), sha256
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """The content of a config.json, for ``load_weights``; CheckpointError when it is not a JSON object."""
     path = Path(path)
+    with opened(path, "it must be a JSON object in UTF-8") as file:
+        content = file.read(WEIGHTS_HEADER)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise CheckpointError(f"{path}: not readable ({error}); it must be a JSON object in UTF-8") from error
-    return _parse_object(str(path), text)
+    return parse_object(str(path), text)
 
 
 def file_sha256(path: str | Path) -> str:
-    """The file's SHA-256, in 64 lower-case hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    """The file's SHA-256, in 64 lower-case hexadecimal digits. Raises CheckpointError where it can't be read."""
+    with opened(Path(path)) as file:
+        return hash_of(file)
 
 
 def check_sha256(path: str | Path, sha256: str) -> None:
-    """Raise CheckpointError unless the file is there and has this SHA-256 (64 hexadecimal digits, either case)."""
-    path = Path(path)
-    expected = sha256.strip().lower()
-    if len(expected) != 64 or not set(expected) <= set("0123456789abcdef"):
+    """Raise CheckpointError unless the file is there and has this SHA-256 (64 hexadecimal digits, either case).
+
+    What is loaded later is another read: ``load_weights`` checks that.
+    """
+    expected = _checked_digits(sha256)
+    _check_hash(Path(path), file_sha256(path), expected)
+
+
+def _checked_digits(sha256: str) -> str:
+    digits = sha256.strip().lower()
+    if len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
         raise CheckpointError(f"sha256 must be 64 hexadecimal digits, not {sha256!r}")
-    _check_is_file(path)
-    try:
-        actual = file_sha256(path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: not readable ({error})") from error
+    return digits
+
+
+def _check_hash(path: Path, actual: str, expected: str) -> None:
     if actual != expected:
         raise CheckpointError(
             f"{path}: its sha256 is {actual}, not {expected}: the file is damaged or another one; check the hash, or "
@@ -157,19 +204,12 @@ def _in_order(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[end:]
 
 
-def _check_is_file(path: Path) -> None:
-    if path.is_dir():
-        raise CheckpointError(f"{path}: a folder; give the .safetensors file in it")
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file")
-
-
-def _read_metadata(path: Path, config: Mapping[str, Any] | None) -> _Metadata:
-    entries = _read_entries(path)
+def _parse_metadata(path: Path, header: Header, config: Mapping[str, Any] | None) -> _Metadata:
+    entries = header.metadata
     unknown = sorted(entries.keys() - _ENTRIES)
     if unknown:
         raise CheckpointError(f"{path}: unknown metadata {_listed(unknown)}; gifnet's are {_listed(_ENTRIES)}")
-    stored = _parse_object(f"{path}: metadata 'gifnet'", entries["gifnet"]) if "gifnet" in entries else None
+    stored = parse_object(f"{path}: metadata 'gifnet'", entries["gifnet"]) if "gifnet" in entries else None
     if stored is None and config is None:
         raise CheckpointError(
             f"{path}: no gifnet configuration in its metadata; give a file written by gifnet, or a Hub repository "
@@ -180,24 +220,11 @@ def _read_metadata(path: Path, config: Mapping[str, Any] | None) -> _Metadata:
         raise CheckpointError(
             f"{path}: its metadata and config.json disagree on {_listed(differing)}; they must be the same"
         )
-    notes = _parse_object(f"{path}: metadata 'notes'", entries.get("notes", "{}"))
+    notes = parse_object(f"{path}: metadata 'notes'", entries.get("notes", "{}"))
     for name, text in notes.items():
         if not isinstance(text, str):
             raise CheckpointError(f"{path}: note {name!r} must be text, not {text!r}")
     return _parse_config(path, stored if stored is not None else dict(config or {}), notes)
-
-
-def _read_entries(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, as stored."""
-    _check_is_file(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: not a whole safetensors file ({error}); fetch it again if it should be one; the paper's "
-            "checkpoint (.pth) is converted with: gifnet convert OFFICIAL OUT.safetensors"
-        ) from error
 
 
 def _build(path: Path, metadata: _Metadata) -> nn.Module:
@@ -208,42 +235,61 @@ def _build(path: Path, metadata: _Metadata) -> nn.Module:
         raise CheckpointError(f"{path}: {metadata.config} does not make a network ({error})") from error
 
 
-def _read_tensors(path: Path, shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
-    """The file's tensors, which must be exactly these, in float32 and finite."""
-    with safe_open(path, framework="pt") as file:
-        names = set(file.keys())
-        for problem, wrong in (("lacks", shapes.keys() - names), ("holds unknown", names - shapes.keys())):
-            if wrong:
-                raise CheckpointError(
-                    f"{path}: {problem} tensors: {_listed(wrong)}; it must hold the {len(shapes)} of its architecture"
-                )
-        state = {}
-        for name, shape in shapes.items():
-            stored = file.get_slice(name)
-            if stored.get_shape() != shape:
-                raise CheckpointError(
-                    f"{path}: {name} has shape {stored.get_shape()}; its configuration makes it {shape}"
-                )
-            if stored.get_dtype() != "F32":
-                raise CheckpointError(f"{path}: {name} is {stored.get_dtype()}; weights are stored in float32 (F32)")
-            state[name] = file.get_tensor(name)
-            _check_finite(path, name, state[name])
-    return state
+def _shapes(path: Path, metadata: _Metadata) -> dict[str, list[int]]:
+    """What a network of this configuration is made of, found without any memory spent on it."""
+    with torch.device("meta"):
+        network = _build(path, metadata)
+    state = network.state_dict()
+    derived = sum(buffer.numel() for name, buffer in network.named_buffers() if name not in state)
+    if derived > DERIVED:
+        raise CheckpointError(f"{path}: {metadata.config} asks for tables of {derived} values; {DERIVED} are the most")
+    return {name: list(value.shape) for name, value in state.items()}
+
+
+def _check_tensors(path: Path, header: Header, shapes: Mapping[str, list[int]]) -> None:
+    """Raise CheckpointError unless the file has exactly these tensors, in float32."""
+    tensors = header.tensors
+    lacking, unknown = shapes.keys() - tensors.keys(), tensors.keys() - shapes.keys()
+    for problem, wrong in (("lacks", lacking), ("holds unknown", unknown)):
+        if wrong:
+            raise CheckpointError(
+                f"{path}: {problem} tensors: {_listed(wrong)}; it must hold the {len(shapes)} of its architecture"
+            )
+    for name, shape in shapes.items():
+        stored: TensorEntry = tensors[name]
+        if stored.shape != shape:
+            raise CheckpointError(f"{path}: {name} has shape {stored.shape}; its configuration makes it {shape}")
+        if stored.dtype != "F32":
+            raise CheckpointError(f"{path}: {name} is {stored.dtype}; weights are stored in float32 (F32)")
+
+
+def _check_output(path: Path, network: nn.Module) -> None:
+    """Raise CheckpointError for a network that gives no images: not numbers, or nothing but black and white."""
+    ramp = torch.linspace(0.1, 0.9, _PROBE).expand(1, 1, _PROBE, _PROBE)
+    planes = torch.cat([ramp, ramp], dim=1)
+    with torch.inference_mode():
+        results = [network(ramp, ramp.mT)]
+        enhancing = enhancing_form(network, torch.float32)
+        if enhancing is not None:
+            enhancing.run(
+                lambda _: planes, lambda _, fused: results.append(fused), _PROBE, _PROBE, None, lambda *_: None
+            )
+    for fused in results:
+        if not fused.isfinite().all():
+            problem = "no numbers"
+        elif ((fused <= 0) | (fused >= 1)).float().mean() > _SATURATED:
+            problem = "nothing but black and white"
+        else:
+            continue
+        raise CheckpointError(
+            f"{path}: these weights give {problem} where smooth grey images are fused: they are damaged, or their "
+            "training went astray"
+        )
 
 
 def _check_finite(path: Path, name: str, value: Tensor) -> None:
     if not value.isfinite().all():
         raise CheckpointError(f"{path}: {name} has values that are not finite; weights must be")
-
-
-def _parse_object(where: str, text: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{where} is not valid JSON ({error})") from error
-    if not isinstance(parsed, dict):
-        raise CheckpointError(f"{where} must be a JSON object, not {text[:40]!r}")
-    return parsed
 
 
 def _parse_config(path: Path, stored: dict[str, Any], notes: dict[str, str]) -> _Metadata:

@@ -2,20 +2,24 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import nn
 
 from ..errors import CheckpointError
 from ..networks.registry import registered
-from .format import check_sha256, load_weights, read_config
+from .format import check_sha256, read_config, read_weights
 
 BUNDLED = "gifnet"  # the model where none is named
 
 _VALID = f'give "{BUNDLED}" (the bundled weights), a .safetensors file, or a Hub repository "org/name[@revision]"'
 _PICKLES = (".pth", ".pt", ".bin", ".ckpt")
 _REPOSITORY = re.compile(r"(?P<repository>[^/\\@\s]+/[^/\\@\s]+)(?:@(?P<revision>\S+))?")
+# Both become folders of the cache: no part of them may lead out of it. The Hub's own names have these characters.
+_NAME = r"(?!.*(\.\.|--))[A-Za-z0-9_][\w.-]{0,95}"
+_VALID_REPOSITORY = re.compile(rf"{_NAME}/{_NAME}", re.ASCII)
+_VALID_REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][\w.+-]*(/[A-Za-z0-9_][\w.+-]*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class ResolvedWeights:
     path: Path  # the safetensors file
     config_path: Path | None  # its config.json, where it came with one
     label: str  # what it is called in messages: "gifnet", the path or the repository, as given
+    sha256: str | None = field(default=None, compare=False)  # of what was loaded from there; None: nothing was yet
 
 
 def load_model(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> tuple[nn.Module, ResolvedWeights]:
@@ -32,19 +37,21 @@ def load_model(name_or_path: str | os.PathLike[str], sha256: str | None = None) 
 
     Raises CheckpointError for whatever ``resolve`` and ``format.load_weights`` refuse.
     """
-    found = resolve(name_or_path, sha256)
+    found = resolve(name_or_path)
     config = read_config(found.config_path) if found.config_path is not None else None
-    return load_weights(found.path, config=config), found
+    loaded = read_weights(found.path, sha256, config)
+    return loaded.network, replace(found, sha256=loaded.sha256)
 
 
 def resolve(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> ResolvedWeights:
     """Find weights by name, and fetch them where need be.
 
     ``"gifnet"``, and the name of any other network with bundled weights, is its bundled file. What exists as a file,
-    looks like a path (ends in .safetensors, begins with a dot, ``~`` or the root) or is a path object is a file.
-    ``"org/name[@revision]"`` is a Hub repository with
-    ``model.safetensors`` and usually ``config.json``; huggingface_hub fetches and caches it, and goes by HF_HOME,
-    HF_HUB_OFFLINE, HF_ENDPOINT and the stored login. ``sha256`` is the hash that the safetensors file must have.
+    looks like a path (ends in .safetensors, begins with a dot, ``~`` or the root) or is a path object is a file. A
+    folder that exists must hold ``model.safetensors``, as a repository does. Both go before a repository of that name.
+    ``"org/name[@revision]"`` is a Hub repository with ``model.safetensors`` and usually ``config.json``;
+    huggingface_hub fetches and caches it, and goes by HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and the stored login.
+    ``sha256`` is the hash that the safetensors file must have.
 
     Raises CheckpointError, saying what to do, when there are no such weights, they can't be fetched, or have
     another hash.
@@ -55,12 +62,33 @@ def resolve(name_or_path: str | os.PathLike[str], sha256: str | None = None) -> 
     return found
 
 
+def local_files(name_or_path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """The files that a name means on this machine as it is now; none where it may be a repository's.
+
+    Raises CheckpointError for what can be neither.
+    """
+    found = _find_here(name_or_path)
+    return () if found is None else (found.path, *([found.config_path] if found.config_path else []))
+
+
 def _find(name_or_path: str | os.PathLike[str]) -> ResolvedWeights:
+    found = _find_here(name_or_path)
+    if found is not None:
+        return found
+    name = os.fspath(name_or_path)
+    repository = _REPOSITORY.fullmatch(name)
+    if not repository:
+        raise CheckpointError(f"{name!r} is no file and no weights that gifnet knows; {_VALID}")
+    _check_repository(repository["repository"], repository["revision"], name)
+    return _fetch(repository["repository"], repository["revision"], name)
+
+
+def _find_here(name_or_path: str | os.PathLike[str]) -> ResolvedWeights | None:
+    """Weights that are bundled or lie on this machine; None for what may name a repository."""
     name = os.fspath(name_or_path)
     if isinstance(name_or_path, str) and (bundled := _bundled_file(name)):
         return ResolvedWeights(_bundled(bundled), None, name)
     path = Path(os.path.expanduser(name))
-    repository = _REPOSITORY.fullmatch(name)
     named_as_file = isinstance(name_or_path, os.PathLike) or name.startswith((".", "~")) or path.is_absolute()
     if path.suffix.lower() in _PICKLES:
         raise CheckpointError(
@@ -69,13 +97,33 @@ def _find(name_or_path: str | os.PathLike[str]) -> ResolvedWeights:
         )
     if os.path.isfile(path):  # also when it is named like a repository
         return ResolvedWeights(path, None, name)
-    if name and os.path.isdir(path) and (named_as_file or not repository):
-        raise CheckpointError(f"{name}: a folder; give the .safetensors file in it")
+    if name and os.path.isdir(path):
+        return _in_folder(path, name)
+    if name and os.path.lexists(path):
+        raise CheckpointError(f"{name}: is no regular file; {_VALID}")
     if named_as_file or path.suffix.lower() == ".safetensors":
         raise CheckpointError(f"{name}: no such file; {_VALID}")
-    if repository:
-        return _fetch(repository["repository"], repository["revision"], name)
-    raise CheckpointError(f"{name!r} is no file and no weights that gifnet knows; {_VALID}")
+    return None
+
+
+def _in_folder(folder: Path, label: str) -> ResolvedWeights:
+    """The weights in a folder that is as a repository, such as ``format.save_hub_folder`` makes."""
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if os.path.lexists(weights):
+        return ResolvedWeights(weights, config if os.path.lexists(config) else None, label)
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    there = f"; it has {', '.join(others[:3])}" if others else ""
+    raise CheckpointError(
+        f"{label}: a folder without model.safetensors{there}; give the .safetensors file in it, or if a Hub repository "
+        "of this name is meant, call from another folder"
+    )
+
+
+def _check_repository(repository: str, revision: str | None, label: str) -> None:
+    if not _VALID_REPOSITORY.fullmatch(repository):
+        raise CheckpointError(f"{label}: not a valid Hub repository name ({repository!r}); {_VALID}")
+    if revision is not None and not _VALID_REVISION.fullmatch(revision):
+        raise CheckpointError(f"{label}: not a valid revision ({revision!r}); give a branch, tag or commit")
 
 
 def _bundled_file(name: str) -> str | None:

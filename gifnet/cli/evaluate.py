@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     for kind, path in texts.items():
         if path:
             with atomic_path(path) as temporary:
-                temporary.write_text(getattr(evaluation, kind)(), encoding="utf-8")
+                temporary.write_text(getattr(evaluation, kind)(), encoding="utf-8", errors="backslashreplace")
     if args.plot and evaluation.scores:
         plot(evaluation, args.plot)
     encoding = sys.stdout.encoding or "utf-8"

@@ -8,8 +8,15 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import InputError
+from ..errors import InputError, escaped
 from ..options.declarations import Option
+
+
+class _Escaping(logging.Formatter):
+    """Messages name files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(super().format(record))
 
 
 class WrongUsage(Exception):
@@ -72,7 +79,9 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
 def show_log(verbose: bool) -> None:
     """Show what the library logs of its work on stderr, if that is wished."""
     if verbose:
-        logging.basicConfig(format="gifnet: %(message)s")
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Escaping("gifnet: %(message)s"))
+        logging.basicConfig(handlers=[handler])
         logging.getLogger("gifnet").setLevel(logging.INFO)
 
 

@@ -5,8 +5,9 @@ import platform
 
 import torch
 
-from ..checkpoints.format import file_sha256, read_config, read_metadata
+from ..checkpoints.format import read_config, read_metadata_and_hash
 from ..checkpoints.hub import resolve
+from ..errors import escaped
 from ..execution.device import choose_device, choose_dtype
 from ..options.declarations import DEVICE, DTYPE, MODEL
 from ..version import __version__
@@ -22,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
     """Print versions, device and what the weights say of themselves; returns the exit status."""
     device = choose_device(args.device)
     weights = resolve(args.model)
+    config = read_config(weights.config_path) if weights.config_path else None
+    metadata, sha256 = read_metadata_and_hash(weights.path, config)
     rows = {
         "gifnet": __version__,
         "python": platform.python_version(),
@@ -29,11 +32,9 @@ def run(args: argparse.Namespace) -> int:
         "device": str(device),
         "dtype": str(choose_dtype(args.dtype, device)).removeprefix("torch."),
         "weights": str(weights.path),
-        "sha256": file_sha256(weights.path),
+        "sha256": sha256,
     }
-    config = read_config(weights.config_path) if weights.config_path else None
-    metadata = read_metadata(weights.path, config)
-    notes = metadata.pop("notes", {})
+    notes = {f"note {name}": text for name, text in metadata.pop("notes", {}).items()}  # never in the place of a row
     for name, value in (rows | metadata | notes).items():
-        print(f"{name:<16} {value}")
+        print(f"{escaped(name):<16} {escaped(str(value))}")
     return 0

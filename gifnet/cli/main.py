@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from ..errors import InputError
+from ..errors import InputError, escaped
 from ..version import __version__
 from . import align, convert, enhance, evaluate, fuse, info, pansharpen, train
 from .flags import WrongUsage
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
     """Reports a usage error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {escaped(message)} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (InputError, OSError, MemoryError, RuntimeError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        print(f"gifnet: {message}", file=sys.stderr)
+        print(f"gifnet: {escaped(message)}", file=sys.stderr)
         return 1
 
 

@@ -11,7 +11,7 @@ OPTIONS = (NODATA, TILE, MEMORY, MODEL, DEVICE, PAN_DTYPE)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gifnet pansharpen``."""
-    parser.add_argument("ms", metavar="MS", help="the multispectral raster, of any number of bands")
+    parser.add_argument("ms", metavar="MS", nargs="+", help="the multispectral raster, or several; bands in this order")
     parser.add_argument("pan", metavar="PAN", help="the panchromatic raster of the same scene")
     flags.add_output(parser, "OUT.tif", "a tiled GeoTIFF on PAN's grid")
     flags.add_options(parser, *OPTIONS)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..errors import escaped
 from ..options.declarations import DEVICE, MAX_PIXELS
 from ..training.objective import Sources
 from ..training.run import HeldOut, train
@@ -19,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", default="gifnet", metavar="NAME", help="what to train; gifnet by default")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photographs for the digital-photography side")
     parser.add_argument(
-        "--exposures", type=Path, nargs=2, metavar=("DARK_DIR", "BRIGHT_DIR"), help="exposure pairs, for steps=tasks"
+        "--exposures",
+        type=Path,
+        nargs=2,
+        metavar=("DARK_DIR", "BRIGHT_DIR"),
+        help="exposure pairs, for steps=tasks and for TITA",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="RUN_DIR", help="resumed if it holds a run")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings in JSON")
@@ -68,5 +73,6 @@ def run(args: argparse.Namespace) -> int:
         )
     if stopped is None:
         return 0
-    print(f"gifnet: {args.output}: stopped by {stopped.name}; the same command goes on from there", file=sys.stderr)
+    message = f"{args.output}: stopped by {stopped.name}; the same command goes on from there"
+    print(f"gifnet: {escaped(message)}", file=sys.stderr)
     return 128 + stopped

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, escaped
 from ..extras import require
 from ..files.atomic import atomic_path
 from ..metrics.registry import METRICS
@@ -43,8 +43,8 @@ def plot(evaluation: Evaluation | SetsEvaluation, path: str | os.PathLike[str]) 
             color=[f"C{i % 10}" for i in range(len(found))],
             error_kw={"elinewidth": 1, "capsize": 2},
         )
-        panel.set_title(f"{name} {metric} {METRICS[metric].arrow}".lstrip())
-        panel.set_yticks(range(len(found)), models if index % columns == 0 else [""] * len(found))
+        panel.set_title(f"{escaped(name)} {metric} {METRICS[metric].arrow}".lstrip())
+        panel.set_yticks(range(len(found)), list(map(escaped, models)) if index % columns == 0 else [""] * len(found))
         panel.invert_yaxis()
     with atomic_path(target) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..api import load
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..files.listing import images_in, stem_of
@@ -26,6 +25,7 @@ from ..images.reading import read
 from ..metrics.planes import image_functions
 from ..metrics.registry import chosen
 from ..metrics.registry import evaluate as measure
+from ..models import load
 from ..options.declarations import EVALUATION_PROGRESS
 from ..options.values import Device, Dtype, Name, Progress
 from .report import Evaluation, Failure, Score, SetsEvaluation

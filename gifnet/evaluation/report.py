@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import escaped
 from ..metrics.registry import METRICS
 
 
@@ -131,7 +132,7 @@ class Evaluation:
         for failure in self.failures:
             model = f" ({failure.model})" if failure.model else ""
             lines.append(f"{bullet}{failure.pair}{model}: {failure.path}: {failure.reason}")
-        return lines
+        return list(map(escaped, lines))
 
 
 @dataclass(frozen=True)
@@ -163,13 +164,13 @@ class SetsEvaluation:
 
     def table(self) -> str:
         """A table for each set, as ``Evaluation.table`` has it, and all means: sets and models by metrics."""
-        parts = [f"{name}\n\n{evaluation.table()}" for name, evaluation in self.sets.items()]
+        parts = [f"{escaped(name)}\n\n{evaluation.table()}" for name, evaluation in self.sets.items()]
         rows = [["", "", *self._headings()], *self._rows("{}")]
         return "\n".join([*parts, "All sets, means", "", *_aligned(rows), *self._remarks()]) + "\n"
 
     def markdown(self) -> str:
         """The tables in Markdown, those of the sets below the one of all means; the best of several models in bold."""
-        parts = [f"## {name}\n\n{evaluation.markdown()}" for name, evaluation in self.sets.items()]
+        parts = [f"## {escaped(name)}\n\n{evaluation.markdown()}" for name, evaluation in self.sets.items()]
         rows = list(self._rows("**{}**" if len(self.models) > 1 else "{}"))
         summary = [*_markdown(["set", "model", *self._headings()], rows, left=2), *self._remarks(), ""]
         return "\n".join(["## All sets, means", "", *summary, *parts])
@@ -216,12 +217,13 @@ class SetsEvaluation:
         better = total = 0
         for evaluation in self.sets.values():
             for metric in self.metrics:
-                first, second = (evaluation.summary(model, metric) for model in self.models)
-                if first.count and second.count:
+                here, there = (evaluation.summary(model, metric) for model in self.models)
+                if here.count and there.count:
                     total += 1
-                    ahead = first.mean - second.mean
+                    ahead = here.mean - there.mean
                     better += (ahead if METRICS[metric].higher_is_better else -ahead) > 0
-        return ["", f"{self.models[0]} is better than {self.models[1]} in {better} of {total}."]
+        first, second = map(escaped, self.models)
+        return ["", f"{first} is better than {second} in {better} of {total}."]
 
 
 def _record(metric: str, found: Sequence[Summary]) -> float:
@@ -231,6 +233,7 @@ def _record(metric: str, found: Sequence[Summary]) -> float:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    rows = [list(map(escaped, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -238,7 +241,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def _markdown(headings: list[str], rows: list[list[str]], left: int) -> list[str]:
     """A table in Markdown, all but the ``left`` first columns aligned to the right."""
     rules = ["---" if column < left else "---:" for column in range(len(headings))]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in [headings, rules, *rows]]
+    return [
+        "| " + " | ".join(escaped(cell).replace("|", "\\|") for cell in row) + " |" for row in [headings, rules, *rows]
+    ]
 
 
 def _csv(columns: list[str], lines: Iterable[list[Any]]) -> str:

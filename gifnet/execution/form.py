@@ -20,10 +20,10 @@ def plane_jobs(a: Tensor, b: Tensor, fused: Tensor) -> list[tuple[Source, Sink]]
 
     def job(index: int) -> tuple[Source, Sink]:
         def source(region: Region) -> Tensor:
-            return torch.stack([region.of(plane[index], whole) for plane in (a, b)], dim=1)
+            return torch.stack([region.crop(plane[index], whole) for plane in (a, b)], dim=1)
 
         def sink(region: Region, values: Tensor) -> None:
-            region.of(fused[index], whole).copy_(values[0])
+            region.crop(fused[index], whole).copy_(values[0])
 
         return source, sink
 

@@ -70,5 +70,5 @@ class LocalForm:
                 around = tile.grown(self.halo, image)
                 planes = source(around).to(self.device, self.dtype)
                 fused = self.network(planes[:, :1], planes[:, 1:])
-                sink(tile, tile.of(fused.float().clamp(0, 1), around))
+                sink(tile, tile.crop(fused.float().clamp(0, 1), around))
                 progress(done, len(tiles))

@@ -32,7 +32,7 @@ class Margins:
         if self._values is None or region.bottom > self._held.bottom:
             self._hold(region, values)
         assert self._values is not None
-        region.of(self._values, self._held).copy_(values)
+        region.crop(self._values, self._held).copy_(values)
         if region.right == self._image.right:
             self._pass_on()
 
@@ -43,7 +43,7 @@ class Margins:
         values = like.new_empty((*like.shape[:2], *held.shape))
         if self._values is not None:
             above = Region(top, self._held.bottom, held.left, held.right)
-            above.of(values, held).copy_(above.of(self._values, self._held))
+            above.crop(values, held).copy_(above.crop(self._values, self._held))
         self._held, self._values = held, values
 
     def _pass_on(self) -> None:
@@ -57,5 +57,5 @@ class Margins:
             return
         for piece in cut(ready, PIECE):
             grown = piece.grown(self._margin, self._image)
-            self._sink(piece, grown, grown.of(self._values, self._held))
+            self._sink(piece, grown, grown.crop(self._values, self._held))
         self._done = ready.bottom

@@ -4,13 +4,17 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError
+from .lock import is_abandoned, owned
 
-_TEMPORARY = re.compile(r"\.gifnet-[0-9a-f]{16}(\.\w+)?")
+_TEMPORARY = re.compile(r"(\.gifnet-[0-9a-f]{16})(\.\w+)?")
+_OWNER = ".lock"  # suffix of the file that a temporary file's owner holds
+LONG_AGO = 7 * 24 * 3600  # seconds without a change, after which no process can still be writing
 
 
 @contextmanager
@@ -19,6 +23,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The block is to write a file there. On an error it is removed, and whatever was at ``path`` is left as it was.
     A file that is replaced keeps its permissions. Of a symbolic link, the file that it points to is replaced.
+    Meanwhile a second file beside it, with a lock, says that this process is at work.
 
     Raises InputError where there is a pipe, a device or a socket.
     """
@@ -26,18 +31,40 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"{path}: is no regular file; give another name")
     mode = stat.S_IMODE(path.stat().st_mode) if path.is_file() else None
-    temporary = path.with_name(f".gifnet-{secrets.token_hex(8)}{path.suffix}")
-    try:
-        yield temporary
-        if mode is not None:
-            temporary.chmod(mode)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    name = f".gifnet-{secrets.token_hex(8)}"
+    temporary = path.with_name(name + path.suffix)
+    with owned(path.with_name(name + _OWNER)):
+        try:
+            yield temporary
+            if mode is not None:
+                temporary.chmod(mode)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of ``atomic_path`` that processes killed meanwhile have left in ``folder``."""
+    """Remove the temporary files of ``atomic_path`` in ``folder`` whose process has been killed.
+
+    Those of living processes stay. So do those whose process can't be known, for it ran on another machine or the file
+    system has no locks, unless they have not been written to for a week.
+    """
+    groups: dict[str, list[Path]] = {}
     for path in folder.iterdir():
-        if _TEMPORARY.fullmatch(path.name) and path.is_file():
-            path.unlink(missing_ok=True)
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and path.is_file() and not path.is_symlink():
+            groups.setdefault(match[1], []).append(path)
+    for name, paths in groups.items():
+        abandoned = is_abandoned(folder / (name + _OWNER))
+        if abandoned or (abandoned is None and all(map(_is_old, paths))):
+            # The owner's file last: without it, a temporary file is nobody's.
+            for path in sorted(paths, key=lambda path: path.suffix == _OWNER):
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > LONG_AGO
+    except FileNotFoundError:
+        return False

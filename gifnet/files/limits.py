@@ -1,4 +1,4 @@
-"""What a file may ask for before it is decoded: one set of limits for every reader.
+"""What a file may ask for before it is decoded: one set of limits for every reader, of images and of weights.
 
 The number of pixels is limited by ``PIL.Image.MAX_IMAGE_PIXELS``, at twice of which Pillow refuses an image too.
 """
@@ -13,6 +13,9 @@ from ..errors import InputError
 DIRECTORIES = 10_000  # of a TIFF, each of which may be an image
 WHOLE_FILE = 1 << 29  # bytes of a file that its decoder wants whole
 SLACK = 1 << 26  # bytes of metadata beside the pixels
+WEIGHTS = 1 << 32  # bytes of a file of weights
+WEIGHTS_HEADER = 1 << 23  # bytes of its description of them
+DERIVED = 1 << 26  # values that a network makes of its weights and configuration, beyond what its file holds
 
 
 def check_pixels(width: int, height: int, name: str) -> None:

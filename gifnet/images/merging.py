@@ -48,5 +48,5 @@ def with_chroma_of_both(
     a, b = colour.split(pixels)[0], colour.split(other)[0]
     chroma = chroma_of(fused, followed(fused, a, b, evidence(pixels), evidence(other)))
     alpha = alpha if other_alpha is None or alpha is not None else other_alpha.to(pixels.device)
-    merged = colour.merge(region.of(fused, grown), region.of(chroma, grown))
-    return merged, None if alpha is None else region.of(alpha, grown)
+    merged = colour.merge(region.crop(fused, grown), region.crop(chroma, grown))
+    return merged, None if alpha is None else region.crop(alpha, grown)

@@ -202,17 +202,20 @@ COMPRESSION = Option(
 
 # --- the model ----------------------------------------------------------------------------------------
 
-MODEL: Option[Any] = Option(
-    "model",
+NAME_OR_PATH: Option[Any] = Option(
+    "name_or_path",
     values.Name,
     "gifnet",
     '``"gifnet"`` (the bundled weights), a ``.safetensors`` file, or a Hugging Face Hub repository ``org/name`` or '
     "``org/name@revision``. The repository holds ``model.safetensors`` and ``config.json``.",
     flag=Flag(note="gifnet by default"),
 )
-NAME_OR_PATH = replace(MODEL, name="name_or_path")
-MODEL_OR_FUSER = replace(
-    MODEL, type=Any, help=MODEL.help + " Or a ``Fuser``, which brings its own device and precision."
+# Its type is ``gifnet.models.Model``, which is declared above here.
+MODEL = replace(
+    NAME_OR_PATH,
+    name="model",
+    type=Any,
+    help=NAME_OR_PATH.help + " Or a ``Fuser``, which brings its own device and precision.",
 )
 SHA256: Option[Any] = Option(
     "sha256", str | None, None, "if given, the weights' file must have this SHA-256 (hexadecimal)."
@@ -338,9 +341,10 @@ NODATA = Option(
     "nodata",
     float | None,
     None,
-    "the value of pixels that have none in ``out``. None: the multispectral nodata value, else PAN's if the dtype can "
-    "hold it, else NaN in floating point. A pixel is nodata where PAN is, or where the multispectral pixel that it "
-    "lies in is, or where there is none. No valid pixel gets this value.",
+    "the value of pixels without data in ``out``, and in rasters that don't say which have none. None: the "
+    "multispectral nodata value, else PAN's if the dtype can hold it, else NaN in floating point. A pixel is nodata "
+    "where PAN is, or where the multispectral pixel that it lies in is, or where there is none. No valid pixel gets "
+    "this value.",
     values.check_nodata,
     Flag(float, note="by default that of MS, else PAN"),
 )

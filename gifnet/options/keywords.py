@@ -1,12 +1,13 @@
 """The options of overloaded functions as keyword arguments, for type checkers.
 
 ``fuse`` and ``enhance`` have overloads, so that their result has the type of their input. These are written with
-``**options: Unpack[FuseOptions]``; the functions themselves name each option.
+``**options: Unpack[FuseImagesOptions]``; the functions themselves name each option. Those that also take a model are
+in ``gifnet.models``.
 """
 
 from typing import Any, TypedDict
 
-from .values import Align, Colour, Device, Dtype, Memory, Name, Progress, Resize, Stretch, Tile
+from .values import Align, Colour, Memory, Progress, Resize, Stretch, Tile
 
 
 class EnhanceImageOptions(TypedDict, total=False):
@@ -29,19 +30,3 @@ class FuseImagesOptions(EnhanceImageOptions, total=False):
     max_shift: float
     max_rotation: float
     max_scale: float
-
-
-class LoadOptions(TypedDict, total=False):
-    """Of functions that load a model."""
-
-    model: Name
-    device: Device
-    dtype: Dtype
-
-
-class EnhanceOptions(EnhanceImageOptions, LoadOptions, total=False):
-    """Of ``gifnet.enhance``."""
-
-
-class FuseOptions(FuseImagesOptions, LoadOptions, total=False):
-    """Of ``gifnet.fuse``."""

@@ -1,1 +1,6 @@
-"""Pan-sharpening: the method on planes, and arrays, tensors and georeferenced rasters that it is applied to."""
+"""Pan-sharpening: multispectral bands take on the detail of a panchromatic image (PAN).
+
+``method`` has the algorithm, on planes of two grids (``grids``); ``filling`` is about pixels without data. ``arrays``
+applies it to arrays and tensors. For georeferenced rasters, ``datasets`` opens files, ``bands`` reads them,
+``georeference`` and ``scene`` place them on each other, ``output`` and ``rasters`` write the result.
+"""

@@ -1,34 +1,25 @@
-"""Bands of georeferenced rasters, read by the window: their values, where they are valid, and filled where not.
+"""Bands of rasters, read by the window: their values, and where they have data.
 
-Nodata pixels (the nodata value, a mask, NaN) have no say in the others: before anything is resampled, they are filled
-from valid pixels nearby, and further away with the mean.
+A pixel has no data where the band has its nodata value, where a mask of the raster (in the file, or beside it as
+``.msk``) or its alpha band is 0, and where it is NaN or infinite.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..extras import require
+from .datasets import rasterio_module, without_warnings
+from .dtypes import holds
+from .filling import MaskedPlane
 from .grids import Array, Window, windows
-
-FILL_DEVIATION = 2.0  # pixels, of the Gaussian by which nodata pixels are filled from valid ones
-FILL_REACH = 8  # pixels
-FILL_MEAN = 1e-3  # weight of the mean beside them
-
-
-def rasterio_module() -> ModuleType:
-    """rasterio, with its modules of errors and windows. Raises MissingExtraError."""
-    for module in ("rasterio.errors", "rasterio.windows"):
-        require(module, extra="geo", purpose="reading or writing georeferenced rasters")
-    return require("rasterio", extra="geo", purpose="reading or writing georeferenced rasters")
 
 
 def raster_window(window: Window) -> Any:
+    """As rasterio takes it."""
     return rasterio_module().windows.Window.from_slices(*window)
 
 
@@ -36,7 +27,8 @@ def raster_window(window: Window) -> Any:
 def _reading(dataset: Any) -> Iterator[None]:
     rasterio = rasterio_module()
     try:
-        yield
+        with without_warnings():
+            yield
     except rasterio.errors.RasterioError as error:
         cause = error.__cause__ or error  # GDAL's own words
         raise InputError(f"{dataset.name}: can't be read ({cause}); the file is damaged or incomplete") from error
@@ -44,20 +36,53 @@ def _reading(dataset: Any) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Band:
-    """One band of a raster, float64, read by the window."""
+    """One band of a raster, float64, read by the window.
+
+    ``fill`` is the value of its pixels without data if the raster does not say itself which these are.
+    """
 
     dataset: Any
     index: int  # from 1
+    fill: float | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width."""
         return self.dataset.height, self.dataset.width
 
-    def __getitem__(self, window: Window) -> Array:
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """That of the file."""
+        dtype: np.dtype[Any] = np.dtype(self.dataset.dtypes[self.index - 1])
+        return dtype
+
+    @property
+    def nodata(self) -> float | None:
+        """The raster's own nodata value."""
+        value: float | None = self.dataset.nodatavals[self.index - 1]
+        return value
+
+    @property
+    def marked(self) -> bool:
+        """Whether the raster says itself which pixels have no data."""
+        with without_warnings():
+            masks = self.dataset.mask_flag_enums[self.index - 1]
+        everything = rasterio_module().enums.MaskFlags.all_valid
+        return self.nodata is not None or alpha_of(self.dataset) is not None or everything not in masks
+
+    @property
+    def masked(self) -> MaskedPlane:
+        """Its values, and where they are valid."""
+        return MaskedPlane(self, Validity(self))
+
+    def read(self, window: Window) -> Array:
+        """In the file's dtype."""
         with _reading(self.dataset):
-            values: Array = self.dataset.read(self.index, window=raster_window(window)).astype(np.float64)
+            values: Array = self.dataset.read(self.index, window=raster_window(window))
         return values
+
+    def __getitem__(self, window: Window) -> Array:
+        return self.read(window).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -71,76 +96,71 @@ class Validity:
         """Height and width."""
         return self.band.shape
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether all of it has data."""
+        band = self.band
+        if not (band.marked or band.dtype.kind == "f" or band.fill is not None):
+            return True
+        return all(self[window].all() for window in windows(self.shape))
+
     def __getitem__(self, window: Window) -> Array:
-        dataset, index = self.band.dataset, self.band.index
+        band, dataset = self.band, self.band.dataset
+        alpha = alpha_of(dataset)
         with _reading(dataset):
-            mask: Array = dataset.read_masks(index, window=raster_window(window)) > 0
-        return mask & np.isfinite(self.band[window]) if np.dtype(dataset.dtypes[index - 1]).kind == "f" else mask
+            mask: Array = dataset.read_masks(band.index, window=raster_window(window)) > 0
+            if alpha is not None:
+                mask &= dataset.read(alpha, window=raster_window(window)) > 0
+        value = band.nodata if band.fill is None else band.fill  # where there is a mask too, GDAL looks at that alone
+        if band.dtype.kind == "f":
+            mask &= np.isfinite(band.read(window))
+        if value is not None and holds(band.dtype, value):
+            mask &= band.read(window) != value
+        return mask
 
 
 @dataclass(frozen=True)
-class ValidInBoth:
-    """On the multispectral grid: where it has data, and PAN for the most part."""
+class Opacity:
+    """A raster's alpha band, read by the window; it is a mask, and no data."""
 
-    valid: Validity
-    pan_share: Any
+    dataset: Any
+    index: int
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width."""
-        return self.valid.shape
+        return self.dataset.height, self.dataset.width
 
     def __getitem__(self, window: Window) -> Array:
-        result: Array = self.valid[window] & (self.pan_share[window] > 0.5)
-        return result
+        return Band(self.dataset, self.index).read(window)
 
 
-@dataclass(frozen=True)
-class Filled:
-    """A band whose nodata pixels are filled: from valid ones near them, further away by ``mean``."""
-
-    band: Band
-    valid: Validity
-    mean: float
-
-    @classmethod
-    def of(cls, band: Band, valid: Validity) -> "Filled | Band":
-        """With the mean of what is valid, 0 where nothing is; the band itself where everything is."""
-        total, count = 0.0, 0
-        for window in windows(band.shape):
-            mask = valid[window]
-            total, count = total + float(band[window][mask].sum()), count + int(mask.sum())
-        return band if count == band.shape[0] * band.shape[1] else cls(band, valid, total / max(count, 1))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.band.shape
-
-    def __getitem__(self, window: Window) -> Array:
-        (top, bottom), (left, right) = (part.indices(side)[:2] for part, side in zip(window, self.shape, strict=True))
-        inner = self.valid[top:bottom, left:right]
-        if inner.all():
-            return self.band[window]
-        margins = [
-            slice(max(0, top - FILL_REACH), bottom + FILL_REACH),
-            slice(max(0, left - FILL_REACH), right + FILL_REACH),
-        ]
-        wide = (slice(margins[0].start, min(margins[0].stop, self.shape[0])),
-                slice(margins[1].start, min(margins[1].stop, self.shape[1])))  # fmt: skip
-        mask = self.valid[wide]
-        offsets = np.where(mask, self.band[wide] - self.mean, 0)
-        near = _blurred(offsets) / (_blurred(mask.astype(np.float64)) + FILL_MEAN)
-        rows = slice(top - wide[0].start, bottom - wide[0].start)
-        columns = slice(left - wide[1].start, right - wide[1].start)
-        return np.where(mask, offsets, near)[rows, columns] + self.mean
+def alpha_of(dataset: Any) -> int | None:
+    """The number of a raster's alpha band, from 1. None: it has none."""
+    names = [colour.name for colour in dataset.colorinterp]
+    return names.index("alpha") + 1 if "alpha" in names else None
 
 
-def _blurred(plane: Array) -> Array:
-    """A Gaussian blur, zeros beyond the edges; tap by tap, so that the result does not depend on the window."""
-    taps = np.exp(-0.5 * (np.arange(-FILL_REACH, FILL_REACH + 1) / FILL_DEVIATION) ** 2)
-    taps /= taps.sum()
-    for _ in range(2):
-        padded = np.pad(plane, ((FILL_REACH, FILL_REACH), (0, 0)))
-        plane = sum(tap * padded[i : i + len(plane)] for i, tap in enumerate(taps)).T
-    return plane
+def spectral_bands(dataset: Any, fill: float | None = None) -> list[Band]:
+    """All bands but alpha, with ``fill`` where the raster says nothing of pixels without data."""
+    alpha = alpha_of(dataset)
+    bands = [Band(dataset, index) for index in range(1, dataset.count + 1) if index != alpha]
+    return [band if band.marked else Band(dataset, band.index, fill) for band in bands]
+
+
+def check_alpha(dataset: Any) -> None:
+    """Raises InputError for an alpha band that is none. GDAL calls the fourth of four bands of 8 bits so by default."""
+    index = alpha_of(dataset)
+    if index is None:
+        return
+    alpha = Band(dataset, index)
+    opaque = max(float(alpha.read(window).max()) for window in windows(alpha.shape))
+    between = 0
+    for window in windows(alpha.shape):
+        values = alpha.read(window)
+        between += int(((values > 0) & (values < opaque)).sum())
+    if between > alpha.shape[0] * alpha.shape[1] / 2:
+        raise InputError(
+            f"{dataset.name}: band {index} is declared as alpha, but varies like an image; if it is a spectral band, "
+            f"declare it so: rio edit-info --colorinterp {index}=undefined, gdal_edit.py -colorinterp_{index} undefined"
+        )

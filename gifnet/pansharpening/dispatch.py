@@ -8,10 +8,11 @@ import torch
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.running import Execution
+from ..models import Model
 from ..options.values import Device, Dtype, Memory, Progress, Tile
 from .arrays import pansharpen_arrays, pansharpen_tensors
-from .model import Model, fuse_with
-from .rasters import pansharpen_array
+from .model import fuse_with
+from .rasters import names_of, pansharpen_array
 
 
 def pansharpen(
@@ -33,8 +34,9 @@ def pansharpen(
         pan: the panchromatic image of the same extent: an array (H', W') or (H', W', 1), or a tensor (1, H', W') or
             (B, 1, H', W'); dtype and scale may differ from ``ms``'s. The ratio H' / H is 1 or more, and need not be
             whole. Pixels are areas: both images' outer edges coincide, not the centres of their corner pixels.
-            ``ms`` and ``pan`` may both be paths of rasters instead (extra ``[geo]``), placed by their georeferences,
-            nodata respected as in ``gifnet.pansharpening.rasters.pansharpen_files``.
+            Masked arrays (``numpy.ma``): masked pixels have no data. ``ms`` and ``pan`` may both be paths of rasters
+            instead (extra ``[geo]``), ``ms`` also a list of them, as in
+            ``gifnet.pansharpening.rasters.pansharpen_files``.
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
@@ -53,16 +55,18 @@ def pansharpen(
 
     Returns:
         The sharpened bands on ``pan``'s grid, in ``ms``'s kind and dtype, (H', W', C), or as ``ms`` is shaped; integers
-        are rounded and limited to their dtype. Paths give an array (H', W', C).
+        are rounded, and everything is limited to the dtype's range (values are computed in float64, exact up to
+        2⁵³). Of masked arrays, a masked array: masked where ``pan`` is, or the pixel of ``ms`` that it lies in. Paths
+        give an array (H', W', C), masked if the rasters have an alpha band or a mask but no nodata value.
 
     Raises:
         InputError: what is no multispectral or panchromatic image; sizes that don't belong together; NaN.
         MissingExtraError: paths, without rasterio (extra "geo").
     """
     fuse = fuse_with(model, device, dtype, Execution.checked(tile, memory, progress))
-    paths = [isinstance(image, (str, os.PathLike)) for image in (ms, pan)]
-    if all(paths):
-        return pansharpen_array(ms, pan, fuse)
-    if any(paths):
+    names = names_of(ms)
+    if names is not None and isinstance(pan, (str, os.PathLike)):
+        return pansharpen_array(names, pan, fuse)
+    if names is not None or isinstance(pan, (str, os.PathLike)):
         raise InputError("ms, pan: one is a path, the other is not; give two paths or two arrays")
     return pansharpen_tensors(ms, pan, fuse) if isinstance(ms, torch.Tensor) else pansharpen_arrays(ms, pan, fuse)

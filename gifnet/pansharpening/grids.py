@@ -1,6 +1,7 @@
-"""Planes on two grids, a coarse and a fine one, read and resampled by the window.
+"""Planes on two grids, a coarse one (multispectral) and a fine one (PAN), read and resampled window by window.
 
-A plane may be anything with a ``shape`` (H, W) that gives arrays when sliced.
+A plane is anything with a ``shape`` (H, W) that gives arrays when sliced: an array, a band of a file, another plane
+resampled. Resampling is separable, so a grid consists of two axes, rows and columns.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from ..errors import InputError
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Window: TypeAlias = tuple[slice, slice]  # rows, columns
-NYQUIST_RESPONSE = 0.3
+NYQUIST_RESPONSE = 0.3  # of a sensor, to a wave of two of its pixels
 WINDOW = 512  # pixels a side, of what is worked on at once
 
 
@@ -28,40 +29,44 @@ class Plane(Protocol):
 
 
 class Target(Protocol):
-    """What a window can be assigned to."""
+    """What windows of a result can be assigned to."""
 
     def __setitem__(self, window: Window, values: Array, /) -> None: ...
 
 
 @dataclass(frozen=True)
 class Taps:
-    """What a stretch of resampled pixels along one axis is computed from."""
+    """The source pixels, along one axis, that resampled pixels are weighted sums of."""
 
-    indices: Array  # (pixels, taps) of the source; beyond its ends, the last pixel again
-    weights: Array  # likewise; each row's sum is 1
+    indices: Array  # (resampled pixels, taps): which source pixels; beyond the ends, the last one again
+    weights: Array  # (resampled pixels, taps); the sum over the taps is 1
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of two grids: the centre of fine pixel ``j`` lies at ``step·j + offset`` in coarse pixels' numbers."""
+    """One axis of both grids.
 
-    fine: int  # pixels
-    coarse: int
+    Pixels are numbered from 0 at their centres: the centre of fine pixel ``j`` lies at coarse position
+    ``step·j + offset``.
+    """
+
+    fine: int  # length in fine pixels
+    coarse: int  # length in coarse pixels
     step: float  # coarse pixels per fine one, at most 1
     offset: float
 
     @property
     def reach(self) -> int:
-        """How many fine pixels to either side ``down`` looks."""
+        """How many fine pixels to either side ``down`` takes in."""
         return int(np.ceil(4 * self.deviation + 0.5))
 
     @property
     def deviation(self) -> float:
-        """Of the Gaussian of ``down``, in fine pixels."""
+        """Standard deviation, in fine pixels, of the Gaussian that ``down`` uses."""
         return float(np.sqrt(-2 * np.log(NYQUIST_RESPONSE)) / np.pi / self.step)
 
     def up(self, start: int, stop: int) -> Taps:
-        """Fine pixels ``start`` to ``stop - 1`` by cubic convolution of coarse ones (Keys, 1981, a = -1/2)."""
+        """From coarse to fine pixels ``start`` to ``stop - 1``: cubic convolution (Keys, 1981, a = -1/2)."""
         centres = np.arange(start, stop) * self.step + self.offset
         indices = np.floor(centres).astype(int)[:, None] + np.arange(-1, 3)
         near = np.abs(indices - centres[:, None])
@@ -70,7 +75,7 @@ class Axis:
         return Taps(indices.clip(0, self.coarse - 1), np.where(near < 1, inner, outer))
 
     def down(self, start: int, stop: int) -> Taps:
-        """Coarse pixels ``start`` to ``stop - 1`` by a Gaussian over fine ones."""
+        """From fine to coarse pixels ``start`` to ``stop - 1``: a Gaussian."""
         centres = (np.arange(start, stop) - self.offset) / self.step
         indices = np.rint(centres).astype(int)[:, None] + np.arange(-self.reach, self.reach + 1)
         distances = (indices - centres[:, None]) / self.deviation
@@ -78,9 +83,15 @@ class Axis:
         return Taps(indices.clip(0, self.fine - 1), weights / weights.sum(axis=1, keepdims=True))
 
     def nearest(self, start: int, stop: int) -> Taps:
-        """Fine pixels ``start`` to ``stop - 1``: the coarse pixel that each lies in."""
+        """From coarse to fine pixels ``start`` to ``stop - 1``: the coarse pixel that each lies in."""
         indices = np.rint(np.arange(start, stop) * self.step + self.offset).astype(int)[:, None]
         return Taps(indices.clip(0, self.coarse - 1), np.ones(indices.shape))
+
+    def covered(self, start: int, stop: int) -> Array:
+        """Which fine pixels from ``start`` to ``stop - 1`` lie in the coarse grid, or half a coarse pixel beyond."""
+        centres = np.arange(start, stop) * self.step + self.offset
+        result: Array = (centres >= -1) & (centres <= self.coarse)
+        return result
 
     def overlap(self) -> tuple[int, int]:
         """The first coarse pixel whose centre lies within the fine grid, and the one after the last."""
@@ -97,17 +108,16 @@ class Grid:
     columns: Axis
 
     @classmethod
-    def of_shapes(cls, ms: Sequence[int], pan: Sequence[int]) -> "Grid":
+    def of_shapes(cls, ms: Sequence[int], pan: Sequence[int], ms_name: str = "ms", pan_name: str = "pan") -> "Grid":
         """The grids of images (H, W) with the same outer edges. Raises InputError for shapes that can't have them."""
         steps = [coarse / fine for coarse, fine in zip(ms, pan, strict=True)]
+        sizes = f"{pan_name} is {pan[1]}×{pan[0]} pixels and {ms_name} {ms[1]}×{ms[0]}"
         if max(steps) > 1:
-            raise InputError(
-                f"pan is {pan[1]}×{pan[0]} pixels and ms {ms[1]}×{ms[0]}: pan must be the finer (swapped?)"
-            )
+            raise InputError(f"{sizes}: pan must be the finer (swapped?)")
         if abs(pan[0] * ms[1] - pan[1] * ms[0]) > max(pan):  # more than a multispectral pixel
             raise InputError(
-                f"pan is {pan[1]}×{pan[0]} pixels and ms {ms[1]}×{ms[0]}, ratios of {1 / steps[1]:.3g} and "
-                f"{1 / steps[0]:.3g}: they can't be of one extent; crop them to it"
+                f"{sizes}, ratios of {1 / steps[1]:.3g} and {1 / steps[0]:.3g}: they can't be of one extent; crop them "
+                "to it"
             )
         axes = [
             Axis(fine, coarse, coarse / fine, 0.5 * coarse / fine - 0.5) for coarse, fine in zip(ms, pan, strict=True)
@@ -129,7 +139,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Resampled:
-    """A plane on another grid, computed when read, and the same in whatever windows it is read."""
+    """A plane brought to another grid. It is computed when read; the size of the windows does not change its values."""
 
     source: Plane
     rows: Callable[[int, int], Taps]
@@ -146,7 +156,7 @@ class Resampled:
 
 
 def _weighted(values: Array, indices: Array, weights: Array) -> Array:
-    """Rows of ``values``, summed by taps; tap by tap, so that the result does not depend on the window."""
+    """Weighted sums of rows of ``values``. Added tap by tap, so that rounding does not depend on the window."""
     total = np.zeros((len(indices), values.shape[1]))
     for index, weight in zip(indices.T, weights.T, strict=True):
         total += values[index] * weight[:, None]

@@ -13,7 +13,7 @@ PAN says little about takes little from it. ``down`` is a Gaussian whose respons
 is 0.3, as sensors have it (Aiazzi et al., 2006, of whose scheme of injection this is one); ``up`` is cubic convolution
 (Keys, 1981).
 
-Everything works on windows: a band may be anything with a ``shape`` (H, W) that gives arrays when sliced.
+Everything works window by window, on planes as in ``grids``.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,12 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..execution.form import Sink, Source
 from ..regions import Region
 from .grids import Array, Grid, Plane, Target, Window, windows
 
-CONTRAST = 80.0  # full scale of what the network sees, in deviations of the band
-Fuse: TypeAlias = Callable[[Source, Sink, int, int], None]  # as Fuser.fuse_regions
+CONTRAST = 80.0  # the network's range 0 to 1, in standard deviations of the band
+Fuse: TypeAlias = Callable[[Source, Sink, int, int], None]  # a model: Fuser.fuse_regions with its options
 
 
 def sharpened(
@@ -54,6 +55,8 @@ def sharpened(
         Windows of the fine grid and their values, float64, on the band's scale and unlimited.
     """
     statistics = PairStatistics.of(band, grid.down(pan), grid, valid)
+    if not np.isfinite(statistics.correlation):
+        raise InputError("ms, pan: values too large to work with (10^150 or so); are they an undeclared nodata value?")
     resampled = grid.up(band)
     if statistics.correlation <= 0:
         for window in windows(pan.shape):
@@ -62,15 +65,15 @@ def sharpened(
     a = Normalised(resampled, statistics.band_mean, CONTRAST * statistics.band_deviation)
     b = Normalised(pan, statistics.pan_mean, CONTRAST * statistics.pan_deviation)
     fused = np.empty(pan.shape, np.float32) if scratch is None else scratch(pan.shape)
-    _fuse_lazily(fuse, a, b, fused)
+    _fuse_by_regions(fuse, a, b, fused)
     smooth = grid.up(grid.down(fused))
     gain = statistics.correlation * CONTRAST * statistics.band_deviation
     for window in windows(pan.shape):
         yield window, resampled[window] + gain * (fused[window] - smooth[window])
 
 
-def _fuse_lazily(fuse: Fuse, a: Plane, b: Plane, out: Target) -> None:
-    """Fuse two planes of float32 in [0, 1] and of one shape, read by the window, into ``out``."""
+def _fuse_by_regions(fuse: Fuse, a: Plane, b: Plane, out: Target) -> None:
+    """Fuse two planes of one shape, float32 in [0, 1], into ``out``. The model asks for the regions it needs."""
 
     def source(region: Region) -> Tensor:
         window = (slice(region.top, region.bottom), slice(region.left, region.right))
@@ -84,7 +87,7 @@ def _fuse_lazily(fuse: Fuse, a: Plane, b: Plane, out: Target) -> None:
 
 @dataclass(frozen=True)
 class Normalised:
-    """``(source - mean) / scale + 1/2``, limited to [0, 1], float32: what the network takes."""
+    """``(source - mean) / scale + 1/2``, limited to [0, 1], as float32: the form that the network takes."""
 
     source: Plane
     mean: float
@@ -92,7 +95,7 @@ class Normalised:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """That of the source."""
+        """Height and width."""
         return self.source.shape
 
     def __getitem__(self, window: Window) -> Array:
@@ -102,7 +105,7 @@ class Normalised:
 
 @dataclass(frozen=True)
 class PairStatistics:
-    """Of a band and of PAN at the band's resolution."""
+    """Mean, deviation and correlation of a band and of PAN at the band's resolution."""
 
     band_mean: float
     band_deviation: float
@@ -123,7 +126,8 @@ class PairStatistics:
             if pairs.shape[1]:
                 added, own = pairs.shape[1], pairs.mean(axis=1)
                 centred, shift = pairs - own[:, None], own - mean
-                moments += centred @ centred.T + np.outer(shift, shift) * (count * added / (count + added))
+                with np.errstate(over="ignore", invalid="ignore"):  # which makes the correlation NaN
+                    moments += centred @ centred.T + np.outer(shift, shift) * (count * added / (count + added))
                 mean += shift * (added / (count + added))
                 count += added
         band_deviation, pan_deviation = np.sqrt(moments.diagonal() / max(count, 1))

@@ -1,11 +1,8 @@
 """Pan-sharpening of georeferenced rasters, window by window. Extra ``[geo]``."""
 
 import os
-import tempfile
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,22 +10,21 @@ import numpy as np
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.running import Execution
-from ..files.atomic import atomic_path
+from ..models import Model
 from ..options.declarations import NODATA
 from ..options.values import Device, Dtype, Memory, Progress, Tile
-from .bands import raster_window, rasterio_module
-from .grids import Array
+from .datasets import RasterName, open_raster, rasterio_module
+from .grids import Array, windows
 from .method import Fuse
-from .model import Model, fuse_with
+from .model import fuse_with
+from .output import check_output, output_raster, scratch_beside, write
 from .scene import Scene
-
-Path_ = str | os.PathLike[str]
 
 
 def pansharpen_files(
-    ms: Path_,
-    pan: Path_,
-    out: Path_,
+    ms: RasterName | Sequence[RasterName],
+    pan: RasterName,
+    out: str | os.PathLike[str],
     *,
     nodata: float | None = None,
     tile: Tile = "auto",
@@ -41,15 +37,20 @@ def pansharpen_files(
     """Pan-sharpen rasters into a tiled GeoTIFF, in memory that does not grow with them. See ``gifnet.pansharpen``.
 
     Args:
-        ms: the multispectral raster: any number of bands, any real dtype, any format that GDAL reads.
-        pan: the panchromatic one, of one band. Georeferences place the two on each other (one CRS, no rotation against
+        ms: the multispectral raster, of any number of bands and any real dtype, or several of one dtype, whose bands
+            follow each other in the order given. Any name that GDAL opens (``/vsizip/f.zip/f.tif``,
+            ``NETCDF:"f.nc":x``); formats that refer to other files, such as VRT, only if the name says so (``.vrt``).
+            An alpha band is a mask.
+        pan: the panchromatic one, of one band (and alpha). Transforms place it on ``ms`` (one CRS, no rotation against
             each other); where either has none, they are taken to have the same outer edges.
-        out: a ``.tif`` on PAN's grid, with its CRS and transform, and the multispectral bands' dtype, descriptions,
-            scales, tags and nodata value. It appears whole or not at all. Beside it, the work takes four bytes a pixel
-            of disk space.
-        nodata: the value of pixels that have none in ``out``. None: the multispectral nodata value, else PAN's if the
-            dtype can hold it, else NaN in floating point. A pixel is nodata where PAN is, or where the multispectral
-            pixel that it lies in is, or where there is none. No valid pixel gets this value.
+        out: a ``.tif`` on PAN's grid, with its CRS, transform, RPCs and ground control points (else those of ``ms``, on
+            PAN's grid), and the multispectral bands' dtype, descriptions, scales, tags and nodata value. It has an
+            alpha band if ``ms`` has one, and a mask if pixels have no data and there is no nodata value. It appears
+            whole or not at all. Beside it, the work takes four bytes a pixel of disk space.
+        nodata: the value of pixels without data in ``out``, and in rasters that don't say which have none. None: the
+            multispectral nodata value, else PAN's if the dtype can hold it, else NaN in floating point. A pixel is
+            nodata where PAN is, or where the multispectral pixel that it lies in is, or where there is none. No valid
+            pixel gets this value.
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
@@ -67,72 +68,50 @@ def pansharpen_files(
             work, the shorter ones lose detail.
 
     Raises:
-        InputError: files that are no rasters, or don't belong together; nodata pixels but no value for them.
+        InputError: files that are no rasters, or don't belong together; PAN beyond ``ms``, but no nodata value for it;
+            no room for the result. Before any work.
         MissingExtraError: rasterio is missing (extra "geo").
     """
     execution, nodata = Execution.checked(tile, memory, progress), NODATA.check(nodata)
-    rasterio, out = rasterio_module(), Path(out)
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{out}: the result is a GeoTIFF; its suffix must be .tif")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: the folder {out.parent} does not exist")
-    with _opened(ms, pan, nodata) as scene:
-        fuse = fuse_with(model, device, dtype, execution)
-        with tempfile.TemporaryFile(dir=out.parent) as file, atomic_path(out) as temporary:
-
-            def scratch(shape: tuple[int, int]) -> Array:
-                _reserve(file, 4 * shape[0] * shape[1], out.parent)
-                return np.memmap(file, np.float32, "r+", shape=shape)
-
-            try:
-                with rasterio.open(temporary, "w", **scene.profile()) as sink:
-                    scene.describe(sink)
-                    for index, window, values in scene.sharpen(fuse, scratch):
-                        sink.write(values, index + 1, window=raster_window(window))
-            except rasterio.errors.RasterioError as error:
-                raise InputError(f"{out}: can't be written ({error.__cause__ or error})") from error
+    rasterio_module()
+    path = check_output(out)
+    with (
+        _opened(ms, pan, nodata) as scene,
+        scratch_beside(path, scene) as scratch,
+        output_raster(path, scene) as sink,
+    ):
+        write(scene, fuse_with(model, device, dtype, execution), sink, scratch)
 
 
-def _reserve(file: Any, size: int, folder: Path) -> None:
-    """Make ``file`` that long, in bytes. A full disk shows here: later, it would end the process (SIGBUS)."""
-    try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        else:
-            file.truncate(size)
-    except OSError as error:
-        raise InputError(f"{folder}: no room for {size} bytes of intermediate results ({error.strerror})") from error
-
-
-def pansharpen_array(ms: Path_, pan: Path_, fuse: Fuse) -> Array:
-    """``pansharpen_files`` into an array (H, W, C) instead of a file."""
+def pansharpen_array(ms: RasterName | Sequence[RasterName], pan: RasterName, fuse: Fuse) -> Array:
+    """``pansharpen_files`` into an array (H, W, C), masked if the file would have an alpha band or a mask."""
     with _opened(ms, pan, None) as scene:
-        sharp = np.empty((*scene.pan.shape, scene.ms.count), scene.dtype)
+        sharp = np.empty((*scene.shape, len(scene.bands)), scene.dtype)
         for index, window, values in scene.sharpen(fuse):
             sharp[(*window, index)] = values
-        return sharp
+        if not (scene.has_alpha or scene.needs_mask):
+            return sharp
+        missing = np.empty(sharp.shape, bool)
+        for window in windows(scene.shape):
+            missing[window] = ~scene.mask(window)[..., None]
+        return np.ma.MaskedArray(sharp, missing)
+
+
+def names_of(ms: Any) -> list[RasterName] | None:
+    """One or several names of rasters as a list; None: something else."""
+    if isinstance(ms, (str, os.PathLike)):
+        return [ms]
+    if isinstance(ms, (list, tuple)) and ms and all(isinstance(one, (str, os.PathLike)) for one in ms):
+        return list(ms)
+    return None
 
 
 @contextmanager
-def _opened(ms: Path_, pan: Path_, nodata: float | None) -> "Iterator[Scene]":
-    with ExitStack() as files:
-        yield Scene.of(files.enter_context(_open(ms)), files.enter_context(_open(pan)), nodata)
-
-
-@contextmanager
-def _open(path: Path_) -> Iterator[Any]:
-    rasterio, name = rasterio_module(), os.fspath(path)
-    if not os.path.exists(name):
-        raise InputError(f"{name}: no such file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # handled by Scene
-        try:
-            dataset = rasterio.open(name)
-        except rasterio.errors.RasterioError as error:
-            raise InputError(f"{name}: can't be read as a raster ({error})") from error
-    with dataset:
-        if any(np.dtype(dtype).kind not in "uif" for dtype in dataset.dtypes):
-            raise InputError(
-                f"{name}: bands of {', '.join(sorted(set(dataset.dtypes)))}; give integers or floating point"
-            )
-        yield dataset
+def _opened(ms: RasterName | Sequence[RasterName], pan: RasterName, nodata: float | None) -> "Iterator[Scene]":
+    names = names_of(ms)
+    if names is None:
+        kinds = [type(one).__name__ for one in ms] if isinstance(ms, (list, tuple)) else type(ms).__name__
+        raise InputError(f"ms: {kinds}; give a path, or a list of paths")
+    with ExitStack() as rasters:
+        opened = [rasters.enter_context(open_raster(name)) for name in names]
+        yield Scene.of(opened, rasters.enter_context(open_raster(pan)), nodata)

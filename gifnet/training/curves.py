@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..extras import require
 from ..files.atomic import atomic_path
 
 Row = dict[str, float]  # by column; the first column is "iteration"
+WEIGHT = "weight_"  # what names of columns begin with that are tasks' weights, no losses
 
 
 def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
@@ -50,13 +52,31 @@ def read_rows(path: Path, before: int) -> list[Row]:
 def draw(path: Path, losses: Sequence[Row], validations: Sequence[Row] = ()) -> None:
     """A PNG of the losses, faint and smoothed, on a logarithmic scale; below them the validation score, if any.
 
-    Columns of ``losses`` after the first two, which are iteration and rate, are drawn.
+    Columns of ``losses`` after the first two, which are iteration and rate, are drawn; those whose names begin with
+    ``WEIGHT`` in a panel of their own, which is linear.
     """
-    rows = 2 if validations else 1
+    names = list(losses[0])[2:] if losses else []
+    weights = [name for name in names if name.startswith(WEIGHT)]
+    rows = 1 + bool(weights) + bool(validations)
     figure_class = require("matplotlib.figure", extra="train", purpose="drawing curves").Figure
     figure = figure_class(figsize=(9, 4.5 * rows), layout="constrained")
     panel, *others = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-    for index, name in enumerate(list(losses[0])[2:] if losses else []):
+    _draw_columns(panel, losses, [name for name in names if name not in weights])
+    panel.set(ylabel="loss", yscale="log")
+    if weights:
+        _draw_columns(others.pop(0), losses, weights).set(ylabel="weight of a task")
+    for panel in others:
+        x, y = (np.array([row[column] for row in validations]) for column in ("iteration", "score"))
+        panel.plot(x, y, marker="o", markersize=3)
+        panel.set(ylabel="validation score")
+    figure.supxlabel("iteration")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def _draw_columns(panel: Any, losses: Sequence[Row], names: Sequence[str]) -> Any:
+    """Columns of the rows on a panel, faint and smoothed; the panel."""
+    for index, name in enumerate(names):
         finite = [row for row in losses if math.isfinite(row[name])]  # a task that an iteration had none of has no loss
         if not finite:
             continue
@@ -66,13 +86,6 @@ def draw(path: Path, losses: Sequence[Row], validations: Sequence[Row] = ()) -> 
         smooth = np.convolve(y, np.full(width, 1 / width), mode="valid")
         panel.plot(x, y, color=f"C{index}", alpha=0.2, linewidth=0.5)
         panel.plot(x[middle], smooth, color=f"C{index}", label=f"{name}, mean of {width}")
-    panel.set(ylabel="loss", yscale="log")
     if losses:
         panel.legend()
-    for panel in others:
-        x, y = (np.array([row[column] for row in validations]) for column in ("iteration", "score"))
-        panel.plot(x, y, marker="o", markersize=3)
-        panel.set(ylabel="validation score")
-    figure.supxlabel("iteration")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    return panel

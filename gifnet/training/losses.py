@@ -79,9 +79,9 @@ def dissimilarity(x: Tensor, y: Tensor) -> Tensor:
     return 1 - _ssim(x, y, "elementwise_mean")
 
 
-def _dissimilarities(x: Tensor, y: Tensor) -> Tensor:
-    """1 - SSIM of each image of a batch, (B,)."""
-    return 1 - _ssim(x, y, "none")
+def similarities(x: Tensor, y: Tensor) -> Tensor:
+    """SSIM of each image of a batch, (B,); both (B, 1, H, W) in [0, 1]."""
+    return _ssim(x, y, "none")
 
 
 def _ssim(x: Tensor, y: Tensor, reduction: str) -> Tensor:
@@ -151,7 +151,7 @@ def multi_modal_loss(
         steepest = detail_loss(fused, infrared, visible, config.detail_octaves, config.detail_gain)
         loss = loss + config.detail * steepest
     if config.modal_structure:
-        unlike = torch.stack([_dissimilarities(fused, source) for source in (infrared, visible)])
+        unlike = torch.stack([1 - similarities(fused, source) for source in (infrared, visible)])
         loss = loss + config.modal_structure * unlike.mean()
     if config.modal_information:
         loss = loss + config.modal_information * information_loss(fused, infrared, visible)

@@ -123,10 +123,13 @@ class TaskData:
         # One draw in each of as many equal parts of [0, 1) as there are crops: every batch has nearly all tasks.
         draws = (np.arange(self.config.batch) + rng.random()) / self.config.batch
         tasks = np.searchsorted(np.cumsum(self.tasks.shares), draws, side="right").clip(max=EXPOSURE)
-        make = (self._modal, self._focus, self._sharp, self._exposure)
-        crops = [make[task](rng) for task in tasks]
+        crops = [self.pair(task, rng) for task in tasks]
         a, b, target = (torch.stack(planes)[:, None] for planes in zip(*crops, strict=True))
         return TaskBatch(a, b, target, torch.from_numpy(tasks))
+
+    def pair(self, task: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """A pair of one task and its target, (crop, crop) each: see ``TaskBatch``. Of a MODAL one, infrared first."""
+        return (self._modal, self._focus, self._sharp, self._exposure)[task](rng)
 
     def _photo(self, rng: np.random.Generator) -> tuple[Tensor, bool]:
         """A crop of a photograph, the most detailed of a few, for skies teach little; and whether it is noise-free.

@@ -1,5 +1,6 @@
 """Folders fused and enhanced: pairing, what is redone and what is not, the manifest, kills, the command line."""
 
+import errno
 import json
 import os
 import random
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,13 @@ from gifnet.batch.manifest import NAME, Manifest
 from gifnet.batch.pairing import pairs, singles
 from gifnet.batch.pipeline import overlapped
 from gifnet.checkpoints.format import file_sha256, save_weights
+from gifnet.files import lock
+from gifnet.files.atomic import atomic_path, remove_leftovers
 from gifnet.networks.gifnet import GIFNet
 
 TEMPORARY = ".gifnet-0123456789abcdef.png"
+OWNER = TEMPORARY.replace(".png", ".lock")
+DEAD = f"4194304\n{lock.machine()}\n"  # signed by a process of this machine that no longer holds it
 
 
 @pytest.fixture(scope="session")
@@ -436,7 +442,36 @@ def test_opening_the_manifest_drops_what_is_obsolete(place: Place) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("line", ['{"a": 1}', "[]", "text", '{"output": {"path": "0.png"}, "status": "done"}'])
+def record(path: object, count: object = 1, status: object = "done") -> str:
+    return json.dumps({"output": {"path": path, "bytes": count}, "status": status})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a": 1}',
+        "[]",
+        "text",
+        "null",
+        '{"output": {"path": "0.png"}, "status": "done"}',
+        '{"output": [], "status": "done"}',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        record("../ir/0.png"),
+        record("sub/../../ir/0.png"),
+        record("/etc/passwd"),
+        record(""),
+        record("a\0b"),
+        record(["0.png"]),
+        record(7),
+        record("0.png", "1"),
+        record("0.png", True),
+        record("0.png", -1),
+        record("0.png", 1.5),
+        record("0.png", 1, ["done"]),
+        record("0.png", 1, "lost"),
+    ],
+)
 def test_a_manifest_of_something_else_is_refused_and_kept(place: Place, line: str) -> None:
     place.out.mkdir()
     content = f"{line}\n"
@@ -445,6 +480,47 @@ def test_a_manifest_of_something_else_is_refused_and_kept(place: Place, line: st
         place.fuse()
     assert (place.out / NAME).read_text() == content
     assert os.listdir(place.out) == [NAME]
+
+
+@pytest.mark.parametrize("depth", [100, *range(900, 1000, 9)])
+def test_a_manifest_as_deep_as_can_be_read(place: Place, depth: int) -> None:
+    place.out.mkdir()
+    event = json.loads(record("0.png")) | {"inputs": 0}
+    text = json.dumps(event).replace('"inputs": 0', '"inputs": ' + "[" * depth + "]" * depth)
+    (place.out / NAME).write_text(f"{text}\n{text}\n")
+    with suppress(InputError):
+        assert len(place.fuse().done) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "broken link"])
+def test_a_manifest_that_is_no_file_of_the_folder(place: Place, tmp_path: Path, kind: str) -> None:
+    place.out.mkdir()
+    manifest, elsewhere = place.out / NAME, tmp_path / "elsewhere.jsonl"
+    if kind == "pipe":
+        os.mkfifo(manifest)
+    elif kind == "folder":
+        manifest.mkdir()
+    else:
+        manifest.symlink_to(elsewhere)
+        elsewhere.write_text("") if kind == "link" else None
+    with pytest.raises(InputError, match=f"{manifest}: is no regular file; move it away"):
+        place.fuse()
+    assert os.listdir(place.out) == [NAME]
+    assert not elsewhere.exists() or elsewhere.read_text() == ""
+
+
+def test_nothing_is_cleared_up_elsewhere(place: Place, tmp_path: Path) -> None:
+    """A record of an output that lies behind a link to a folder elsewhere."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / TEMPORARY).write_text("")
+    (other / OWNER).write_text(DEAD)
+    place.out.mkdir()
+    (place.out / "sub").symlink_to(other)
+    (place.out / NAME).write_text(record("sub/1.png") + "\n")
+    place.fuse()
+    assert sorted(os.listdir(other)) == sorted([OWNER, TEMPORARY])
 
 
 def test_an_event_that_can_not_be_written_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,19 +545,37 @@ def test_an_event_that_can_not_be_written_leaves_no_half_line(tmp_path: Path, mo
     assert [json.loads(line)["status"] for line in (tmp_path / NAME).read_text().splitlines()] == ["writing", "done"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
+HOLD = """
+import pathlib, sys
+from gifnet.files.{module} import {name}
+with {call} as held:
+    print(held, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def process_that(script: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another process that works until the block ends, when it is killed, and the line that it said."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            yield other, other.stdout.readline().strip()
+        finally:
+            other.kill()
+
+
 def test_one_process_at_a_time(place: Place) -> None:
     place.out.mkdir()
-    script = "import sys, pathlib, gifnet.batch.manifest as m\nwith m.locked(pathlib.Path(sys.argv[1])):\n  "
-    script += "print(1, flush=1); input()"
-    command = [sys.executable, "-c", script, str(place.out)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(InputError, match="another gifnet is writing"):
+    held = place.out / folders.LOCK
+    script = HOLD.format(module="lock", name="locked", call="locked(pathlib.Path(sys.argv[1]), 'writes')")
+    with process_that(script, held) as (other, _):
+        with pytest.raises(InputError, match=f"{held}: process {other.pid} writes here; wait for its end"):
             place.fuse()
-        other.kill()
+        assert os.listdir(place.out) == [held.name]
     assert len(place.fuse().done) == 3
+    assert not held.exists()
 
 
 # --- overlap --------------------------------------------------------------------------------------
@@ -591,6 +685,7 @@ def test_killed_at_any_moment_and_finished_by_a_rerun(tmp_path: Path, model: Pat
         finished = done
     assert finished
     (place.out / TEMPORARY).write_bytes(b"half")
+    (place.out / OWNER).write_text(DEAD)
     result = commands.run(*command(place)[3:])
     assert result.returncode == 0, result.stderr
     done, skipped = (int(number) for number in re.findall(r"(\d+) (?:done|skipped)", result.stderr))
@@ -615,7 +710,8 @@ def test_killed_at_the_worst_moments(place: Place, moment: str) -> None:
     script += f"import gifnet.cli\n{KILLS[moment]}\ngifnet.cli.main(sys.argv[1:])"
     killed = subprocess.run([sys.executable, "-c", script, *command(place, "--quiet")[3:]], check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
-    assert any(path.name.startswith(".gifnet-") for path in place.out.iterdir()) == (moment != "after the rename")
+    left = {path.suffix for path in place.out.iterdir() if path.name.startswith(".gifnet-")}
+    assert left == ({".lock"} if moment == "after the rename" else {".lock", ".png"})
     assert_whole(place)
     result = place.fuse()
     assert len(result.done) == 3
@@ -631,11 +727,78 @@ def test_leftovers_are_cleaned_and_nothing_else(place: Place) -> None:
         folder.mkdir()
         for name in (*kept, TEMPORARY):
             (folder / name).write_text("")
+        (folder / OWNER).write_text(DEAD)
     (place.out / f"{TEMPORARY}.d").mkdir()
     place.fuse(recursive=True)
-    left = {path.relative_to(place.out).as_posix() for path in place.out.rglob("*") if path.name == TEMPORARY}
-    assert left == {"elsewhere/" + TEMPORARY}  # no run has written there
+    left = {path.relative_to(place.out).as_posix() for path in place.out.rglob("*") if path.name in (TEMPORARY, OWNER)}
+    assert left == {"elsewhere/" + TEMPORARY, "elsewhere/" + OWNER}  # no run has written there
     assert all((place.out / folder / name).exists() for folder in ("", "sub") for name in kept)
+
+
+def test_a_run_leaves_what_another_process_is_writing(place: Place) -> None:
+    """As ``pansharpen`` does, or a run into a subfolder; once that process is killed, a run clears up after it."""
+    place.out.mkdir()
+    script = HOLD.format(module="atomic", name="atomic_path", call="atomic_path(pathlib.Path(sys.argv[1]))")
+    with process_that(script, place.out / "sharp.tif") as (_, name):
+        temporary = Path(name)
+        assert temporary.parent == place.out
+        temporary.write_bytes(b"half")
+        place.fuse()
+        assert temporary.read_bytes() == b"half"
+        assert temporary.with_suffix(".lock").exists()
+    place.fuse()
+    assert sorted(os.listdir(place.out)) == ["0.png", "1.png", "2.png", NAME]
+
+
+def test_two_runs_at_once_one_in_a_subfolder_of_the_other_lose_nothing(tmp_path: Path, model: Path) -> None:
+    outer, inner = Place(tmp_path / "outer", model, 8), Place(tmp_path / "inner", model, 8)
+    inner.out = outer.out / "sub"
+    for index in range(8):
+        put(outer.a / "sub" / f"x{index}.png", index)
+        put(outer.b / "sub" / f"x{index}.png", index + 100)
+    inner.out.mkdir(parents=True)
+    commands_ = [command(outer, "--recursive", "--quiet"), command(inner, "--quiet")]
+    running = [subprocess.Popen(one, stderr=subprocess.PIPE, text=True) for one in commands_]
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], errors
+    assert not list(outer.out.rglob(".gifnet-*"))
+    assert {path.name for path in inner.out.glob("*.png")} == {f"{x}{n}.png" for x in ("", "x") for n in range(8)}
+
+
+@pytest.mark.parametrize(
+    ("owner", "age", "goes"),
+    [
+        (None, 0, False),  # of an earlier gifnet, or of a file system without locks
+        (None, 8, True),
+        ("4194304\nanother machine\n", 0, False),
+        ("4194304\nanother machine\n", 6, False),
+        ("4194304\nanother machine\n", 8, True),
+        (DEAD, 0, True),
+        ("", 0, True),
+    ],
+)
+def test_whose_owner_is_not_known_goes_after_a_week(tmp_path: Path, owner: str | None, age: int, goes: bool) -> None:
+    temporary, held = tmp_path / TEMPORARY, tmp_path / OWNER
+    temporary.write_bytes(b"half")
+    if owner is not None:
+        held.write_text(owner)
+    then = time.time() - age * 24 * 3600
+    for path in tmp_path.iterdir():
+        os.utime(path, (then, then))
+    remove_leftovers(tmp_path)
+    assert (not temporary.exists(), not held.exists()) == (goes, goes or owner is None)
+
+
+def test_without_locks_nothing_of_the_living_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(file: int, wait: bool) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock, "_lock", no_locks)
+    with atomic_path(tmp_path / "x.png") as temporary:
+        temporary.write_bytes(b"half")
+        remove_leftovers(tmp_path)
+        assert temporary.exists()
+    assert os.listdir(tmp_path) == ["x.png"]
 
 
 # --- the command line -----------------------------------------------------------------------------

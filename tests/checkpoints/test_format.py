@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import sys
+import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gifnet.checkpoints import format
 from gifnet.checkpoints.format import (
     describe,
     file_sha256,
@@ -21,6 +25,7 @@ from gifnet.checkpoints.format import (
     save_hub_folder,
     save_weights,
 )
+from gifnet.checkpoints.official import convert_official
 from gifnet.errors import CheckpointError, InputError
 from gifnet.networks.gifnet import GIFNet, GIFNetConfig
 
@@ -188,7 +193,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    assert refused(tmp_path, "a folder; give the .safetensors file in it")
+    assert refused(tmp_path, "is a folder; give the .safetensors file")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +261,7 @@ def test_config_json_that_is_no_object(tmp_path: Path, content: bytes) -> None:
 
 
 def test_config_json_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"config\.json: not readable"):
+    with pytest.raises(CheckpointError, match=r"config\.json: no such file"):
         read_config(tmp_path / "config.json")
 
 
@@ -357,8 +362,15 @@ def test_configuration_of_another_size(rewrite: Rewrite) -> None:
 
 def test_configuration_that_no_memory_would_hold(rewrite: Rewrite) -> None:
     assert refused(rewrite(DESCRIPTION | {"growth": 1_000_000}), "has shape")
-    assert refused(rewrite(DESCRIPTION | {"position_hidden": 2**62}), "does not make a network")
-    assert refused(rewrite(DESCRIPTION | {"position_hidden": 2**80}), "does not make a network")
+    for hidden in (2**20, 2**62, 2**80):
+        assert refused(
+            rewrite(DESCRIPTION | {"position_hidden": hidden}), "needs a table of .* values; 67108864 are the"
+        )
+    assert refused(rewrite(DESCRIPTION | {"growth": 10**30}), "does not make a network")
+    # 3 MB of weights would make 84 GB of tables
+    assert refused(rewrite(DESCRIPTION | {"window": 32, "position_hidden": 20_000}), "needs a table of 79380000 values")
+    assert refused(rewrite(DESCRIPTION | {"growth": 30, "window": 32, "heads": 92}), "92 heads needs a table")
+    assert GIFNetConfig(window=32).window == 32
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32])
@@ -404,3 +416,95 @@ def test_sha256_of_a_missing_file(tmp_path: Path) -> None:
 def test_malformed_sha256(saved: Path, sha256: str) -> None:
     with pytest.raises(CheckpointError, match="sha256 must be 64 hexadecimal digits"):
         load_weights(saved, sha256=sha256)
+
+
+def test_what_is_hashed_is_what_is_loaded(model: GIFNet, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file takes the name after the hash was wanted, and before the weights are read."""
+    expected = file_sha256(saved)
+    other = saved.with_name("other.safetensors")
+    with torch.no_grad():
+        changed = GIFNet(CONFIG)
+    save_weights(changed, other)
+    real = format.read_header
+
+    def swap(*arguments: Any) -> Any:
+        header = real(*arguments)
+        os.replace(other, saved)
+        return header
+
+    monkeypatch.setattr(format, "read_header", swap)
+    loaded = load_weights(saved, sha256=expected)
+    assert torch.equal(loaded.cfgm.unembed.weight, model.cfgm.unembed.weight)
+
+    def scribble(*arguments: Any) -> Any:
+        header = real(*arguments)
+        with open(saved, "r+b") as file:
+            file.seek(-400, os.SEEK_END)
+            file.write(b"\0" * 400)
+        return header
+
+    monkeypatch.setattr(format, "read_header", scribble)
+    assert refused(saved, "its sha256 is", sha256=file_sha256(saved))
+
+
+# Values that make no images
+
+
+@pytest.mark.parametrize("value", [1e6, 1e18, 1e30, 3e38])
+@pytest.mark.parametrize("name", ["encoder.conv1.weight", "decoder.decode.6.weight", "cfgm.unembed.weight"])
+def test_enormous_weights(saved: Path, rewrite: Rewrite, name: str, value: float) -> None:
+    shape = load_file(saved)[name].shape
+    assert refused(rewrite(tensors={name: torch.full(shape, value)}), "give (no numbers|nothing but black and white)")
+
+
+def test_enormous_weights_of_enhancing(saved: Path, rewrite: Rewrite) -> None:
+    """Only the branch that enhances is at fault."""
+    name = "cfgm.embed.dp.bias"
+    state = {name: torch.full(load_file(saved)[name].shape, 1e30)}
+    assert refused(rewrite(DESCRIPTION | {"enhance_main": "dp"}, tensors=state), "give (no numbers|nothing but)")
+
+
+# Files that are none, and headers that lie
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+@pytest.mark.parametrize("function", [load_weights, read_metadata, read_config, file_sha256, convert_official])
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path, function: Callable[[Path], Any]) -> None:
+    pipe = tmp_path / "pipe.safetensors"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(CheckpointError, match=f"{path}: is no regular file"):
+            function(path)
+
+
+@pytest.mark.parametrize("function", [load_weights, convert_official])
+def test_headers_are_bounded(tmp_path: Path, function: Callable[[Path], Any]) -> None:
+    path = tmp_path / "bomb.safetensors"
+    entry = {"x": {"dtype": "F32", "shape": [1 << 30], "data_offsets": [0, 1 << 32]}}
+    claims: dict[str, tuple[bytes, int]] = {  # the file's start and size; it is sparse
+        "ends before": ((1 << 62).to_bytes(8, "little") + b"{}", 32),
+        "are the most": ((1 << 30).to_bytes(8, "little") + b"{", 1 << 31),
+        "of which its header describes": (_with_length(json.dumps(entry).encode()), 1 << 20),
+        "its header": (_with_length(b"[" * 100_000), 100_008),
+        "its header: TypeError": (_with_length(b"[]"), 10),
+    }
+    for message, (start, size) in claims.items():
+        with open(path, "wb") as file:
+            file.write(start)
+            file.truncate(size)
+        tracemalloc.start()
+        with pytest.raises(CheckpointError, match=f"{path.name}: .*{message}"):
+            function(path)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+        tracemalloc.stop()
+
+
+def test_more_than_weights_ever_take(tmp_path: Path) -> None:
+    path = tmp_path / "huge.safetensors"
+    with open(path, "wb") as file:
+        file.truncate((1 << 32) + 1)
+    assert refused(path, "4294967297 bytes; weights have 4294967296 at most")
+
+
+def _with_length(header: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header

@@ -169,7 +169,60 @@ def test_missing_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_folder(tmp_path: Path) -> None:
-    assert refused(str(tmp_path), "a folder; give the .safetensors file in it")
+    assert refused(str(tmp_path), "a folder without model.safetensors; give the .safetensors file in it")
+
+
+def test_a_folder_here_goes_before_a_repository(
+    model: GIFNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client, server: HubServer
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path("runs/exp1")
+    run.mkdir(parents=True)
+    assert "in it" in refused("runs/exp1", "^runs/exp1: a folder without model.safetensors; give")
+    save_weights(model, run / "last.safetensors")
+    refused("runs/exp1", "without model.safetensors; it has last.safetensors; give the .safetensors file in it")
+    save_hub_folder(model, run)
+    for name in ("runs/exp1", Path("runs/exp1"), "./runs/exp1", tmp_path / run):
+        loaded, found = load_model(name)
+        assert same_weights(loaded, model)
+        assert found.path.name == "model.safetensors"
+        assert found.config_path is not None
+    (run / "config.json").write_text('{"format_version": 1}')
+    refused("runs/exp1", "its metadata and config.json disagree")
+    assert server.requests == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+def test_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("pipe", "pipe.safetensors"):
+        os.mkfifo(name)
+        refused(name, f"^{name}: is no regular file")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "org/name@../../x",
+        "org/name@/etc",
+        "org/name@a/../../../x",
+        "org/name@..",
+        "org/name@refs\\..\\x",
+        "org/name@a//b",
+        "org/name@.git/x",
+        "org/..",
+        "../name@main",
+        "org/na..me",
+        "org/na--me",
+        "org/-name",
+        "org/na\x1bme",
+    ],
+)
+def test_names_that_lead_out_of_the_cache(name: str, tmp_path: Path, client: Client, server: HubServer) -> None:
+    message = refused(name, "not a valid|no such file|no weights that gifnet knows")
+    assert "\x1b" not in message
+    assert server.requests == []
+    assert not (tmp_path / "hf").exists()
 
 
 @pytest.mark.parametrize("name", ["official.pth", "./x.PT", "some/pytorch_model.bin", "a/b/c.ckpt"])

@@ -18,14 +18,14 @@ def test_every_pixel_once_with_its_surroundings(size: tuple[int, int], tile: int
 
     def sink(region: Region, grown: Region, part: torch.Tensor) -> None:
         assert grown == region.grown(margin, image)
-        assert torch.equal(part, grown.of(values, image))
-        region.of(count, image).add_(1)
-        region.of(result, image).copy_(region.of(part, grown))
+        assert torch.equal(part, grown.crop(values, image))
+        region.crop(count, image).add_(1)
+        region.crop(result, image).copy_(region.crop(part, grown))
 
     margins = Margins(image, margin, sink)
     tiles = list(cut(image, tile))
     for region in tiles:
-        margins(region, region.of(values, image))
+        margins(region, region.crop(values, image))
     assert bool((count == 1).all())
     assert torch.equal(result, values)
 
@@ -35,11 +35,11 @@ def test_a_new_attempt_begins_anew() -> None:
     values, result = torch.rand(1, 1, 96, 96), torch.zeros(1, 1, 96, 96)
 
     def sink(region: Region, grown: Region, part: torch.Tensor) -> None:
-        region.of(result, image).copy_(region.of(part, grown))
+        region.crop(result, image).copy_(region.crop(part, grown))
 
     margins = Margins(image, 8, sink)
     for region in list(cut(image, 32))[:5]:
         margins(region, torch.zeros(1, 1, *region.shape))
     for region in cut(image, 16):
-        margins(region, region.of(values, image))
+        margins(region, region.crop(values, image))
     assert torch.equal(result, values)

@@ -16,9 +16,9 @@ def test_tiles_cover_a_region_once_and_keep_to_the_grid() -> None:
                 continue
             count = torch.zeros(image.shape)
             for tile in cut(region, size, shift):
-                tile.of(count, image).add_(1)
+                tile.crop(count, image).add_(1)
                 assert tile.top in (0, region.top) or tile.top % 8 == shift
                 # A short remainder joins its neighbour, or reflections would reach beyond the tile.
                 assert min(tile.shape) >= min(SHORTEST, *region.shape)
-            assert bool((region.of(count, image) == 1).all())
+            assert bool((region.crop(count, image) == 1).all())
             assert float(count.sum()) == region.shape[0] * region.shape[1]

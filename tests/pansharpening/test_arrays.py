@@ -1,5 +1,6 @@
 """Pan-sharpening of arrays and tensors: grids, radiometry, kinds, dtypes, ratios, errors, and whether it helps."""
 
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import EXAMPLES, Mean, photo
+from conftest import EXAMPLES, Mean, Passing, photo
 from PIL import Image
 
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.metrics import spectral
 from gifnet.networks.gifnet import GIFNet
+from gifnet.pansharpening.dtypes import cast
 from gifnet.pansharpening.grids import Axis, Grid, windows
 from gifnet.pansharpening.method import CONTRAST, PairStatistics, sharpened
 
@@ -213,12 +215,52 @@ def test_dtypes(fuser: Fuser, dtype: str) -> None:
     np.testing.assert_allclose(sharp.astype(float), deep, atol=0.51, rtol=1e-3)
 
 
-def test_integers_are_limited_not_wrapped(fuser: Fuser) -> None:
-    pan = np.kron(np.indices((8, 8)).sum(axis=0) % 2, np.ones((4, 4))) * 1000
-    ms = Grid.of_shapes((8, 8), pan.shape).down(pan)[ALL]
-    ms = ((ms - ms.min()) / np.ptp(ms) * 255).round().astype(np.uint8)
-    sharp = gifnet.pansharpen(ms, pan, model=fuser).astype(float)
-    assert np.abs(sharp - bicubic(ms[..., None], pan)[..., 0]).max() < 200
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        ("uint8", [-3.0, 0.5, 1.5, 254.6, 300.0], [0, 0, 2, 255, 255]),
+        ("int8", [-200.0, -128.4, 126.6, 127.5, 1e9], [-128, -128, 127, 127, 127]),
+        ("int64", [-1e300, -(2.0**63), 2.0**62, 2.0**63, 1e300], [-(2**63), -(2**63), 2**62, 2**63 - 1, 2**63 - 1]),
+        ("uint64", [-1.0, 2.0**63, 2.0**64 - 2048, 2.0**64, 1e300], [0, 2**63, 2**64 - 2048, 2**64 - 1, 2**64 - 1]),
+        ("float16", [-1e9, -65519.0, 0.5, 65520.0, 1e300], [-65504, -65504, 0.5, 65504, 65504]),
+        ("float32", [-1e300, 0.0, 1.0, 2.0, 1e300], [-3.4028234663852886e38, 0, 1, 2, 3.4028234663852886e38]),
+    ],
+)
+def test_cast_saturates(dtype: str, values: list[float], expected: list[float]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = cast(np.array(values), np.dtype(dtype))
+    assert result.dtype == dtype
+    assert result.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32"]
+)
+def test_values_at_the_dtype_s_end_neither_wrap_nor_overflow(dtype: str) -> None:
+    """A scene of the dtype's upper half, whose sharpened edges go beyond it."""
+    limits = np.finfo(dtype) if np.dtype(dtype).kind == "f" else np.iinfo(dtype)
+    pan = np.kron(np.indices((8, 8)).sum(axis=0) % 2, np.ones((6, 6))).repeat(2, axis=0)
+    low = Grid.of_shapes((24, 12), pan.shape).down(pan)[ALL]
+    middle = float(limits.max) / 2
+    ms = cast(middle + middle * (low - low.min()) / np.ptp(low), np.dtype(dtype))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sharp = gifnet.pansharpen(ms, pan, model=Fuser(Passing(), device="cpu"))
+    assert sharp.dtype == dtype
+    assert np.isfinite(sharp).all()
+    assert int(sharp.max()) == int(limits.max), "limited"
+    up = cast(bicubic(ms[..., None], pan)[..., 0], np.dtype(dtype)).astype(float)
+    assert np.abs(sharp.astype(float) - up).max() < 0.4 * middle, "and not wrapped"
+
+
+def test_bfloat16_does_not_overflow() -> None:
+    ms, pan = scene(8, 8)
+    bands = torch.from_numpy(ms.astype(np.float32)).permute(2, 0, 1)
+    bands = (bands / bands.max() * torch.finfo(torch.bfloat16).max).to(torch.bfloat16)
+    sharp = gifnet.pansharpen(bands, torch.from_numpy(pan)[None], model=Fuser(Passing(), device="cpu"))
+    assert sharp.isfinite().all()
+    assert sharp.max() == torch.finfo(torch.bfloat16).max
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32, torch.bfloat16])
@@ -242,6 +284,64 @@ def test_bundled_weights_by_name_and_inputs_untouched() -> None:
     np.testing.assert_array_equal(pan, before[1])
 
 
+# --- masked arrays --------------------------------------------------------------------------------
+
+
+def masked_scene() -> tuple[np.ma.MaskedArray, np.ma.MaskedArray, np.ndarray]:
+    """A scene with holes in both, and where the result has data."""
+    ms, pan = scene()
+    holes, pan_hole = np.zeros(ms.shape, bool), np.zeros(pan.shape, bool)
+    holes[2:5, 3:6] = holes[8, 8, 1] = pan_hole[30:40, 50:60] = True
+    valid = ~(holes.repeat(4, axis=0).repeat(4, axis=1) | pan_hole[..., None])
+    return np.ma.MaskedArray(ms, holes, fill_value=9), np.ma.MaskedArray(pan, pan_hole), valid
+
+
+def test_masked_pixels_have_no_data(fuser: Fuser) -> None:
+    ms, pan, valid = masked_scene()
+    sharp = gifnet.pansharpen(ms, pan, model=fuser)
+    assert isinstance(sharp, np.ma.MaskedArray)
+    assert (sharp.dtype, sharp.fill_value) == (np.uint16, 9)
+    np.testing.assert_array_equal(~sharp.mask, valid)
+    other_ms, other_pan = ms.copy(), pan.copy()
+    other_ms.data[ms.mask], other_pan.data[pan.mask] = 65535, 0
+    np.testing.assert_array_equal(gifnet.pansharpen(other_ms, other_pan, model=fuser).data, sharp.data)
+    whole = gifnet.pansharpen(*scene(), model=fuser).astype(float)
+    assert np.abs(sharp.data - whole)[valid].mean() < 0.02 * whole.mean(), "close to what there is without holes"
+
+
+def test_either_may_be_masked(fuser: Fuser) -> None:
+    ms, pan, _ = masked_scene()
+    plain = gifnet.pansharpen(ms.data, pan.data, model=fuser)
+    of_ms, of_pan = (gifnet.pansharpen(*both, model=fuser) for both in ((ms, pan.data), (ms.data, pan)))
+    np.testing.assert_array_equal(of_ms.mask, ms.mask.repeat(4, axis=0).repeat(4, axis=1))
+    np.testing.assert_array_equal(of_pan.mask, np.stack([pan.mask] * 3, axis=2))
+    nothing = gifnet.pansharpen(np.ma.MaskedArray(ms.data), pan.data, model=fuser)
+    assert isinstance(nothing, np.ma.MaskedArray)
+    assert not nothing.mask.any()
+    np.testing.assert_array_equal(nothing.data, plain)
+    grey = gifnet.pansharpen(ms[..., 0], pan, model=fuser)
+    assert grey.shape == pan.shape
+    np.testing.assert_array_equal(grey.mask, gifnet.pansharpen(ms, pan, model=fuser).mask[..., 0])
+
+
+def test_nan_under_a_mask_is_no_fault(fuser: Fuser) -> None:
+    ms, pan, valid = masked_scene()
+    bands = ms.astype(np.float32)
+    bands.data[ms.mask] = np.nan
+    sharp = gifnet.pansharpen(np.ma.masked_invalid(bands.data), pan, model=fuser)
+    np.testing.assert_array_equal(~sharp.mask, valid)
+    assert np.isfinite(sharp.data).all()
+    bands.data[0, 0, 0] = np.nan
+    with pytest.raises(InputError, match=r"ms: holds NaN.*np\.ma\.masked_invalid"):
+        gifnet.pansharpen(bands, pan, model=fuser)
+
+
+def test_everything_masked(fuser: Fuser) -> None:
+    ms, pan, _ = masked_scene()
+    sharp = gifnet.pansharpen(np.ma.MaskedArray(ms.data, True), pan, model=fuser)
+    assert sharp.mask.all()
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 
@@ -261,6 +361,15 @@ def test_bundled_weights_by_name_and_inputs_untouched() -> None:
         (np.ones((8, 8)), Path("pan.tif"), "two paths or two arrays"),
         (torch.ones(8, 8), torch.ones(1, 32, 32), r"give \(C, H, W\)"),
         (torch.ones(3, 8, 8), np.ones((32, 32)), "pan ndarray"),
+        (torch.ones(3, 8, 8, dtype=torch.bool), torch.ones(1, 32, 32), "ms: dtype bool"),
+        (torch.ones(3, 8, 8).to(torch.float8_e4m3fn), torch.ones(1, 32, 32), r"ms: dtype torch\.float8"),
+        (np.ones((3, 8, 10)), np.ones((32, 40)), r"if its bands come first, give np\.moveaxis\(ms, 0, 2\)"),
+        (
+            np.ones((8, 10, 3)),
+            np.ones((1, 32, 40)),
+            r"pan: 40 bands.*if its bands come first, give np\.moveaxis\(pan, 0, 2\)",
+        ),
+        (np.full((8, 8), 1e200) * np.eye(8), np.eye(32), "undeclared nodata value"),
         (torch.ones(2, 3, 8, 8), torch.ones(1, 1, 32, 32), "as many dimensions"),
     ],
 )

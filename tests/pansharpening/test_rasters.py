@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import run
-from conftest import photo
+from raster_files import EAST, METRES, NORTH, UTM, georeference, in_memory, read, scene, scene_files, write
 
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.networks.gifnet import GIFNet
-from gifnet.pansharpening.grids import Grid, windows
+from gifnet.pansharpening.grids import windows
 from gifnet.pansharpening.rasters import pansharpen_files
 
 rasterio = pytest.importorskip("rasterio", reason="needs the extra [geo]")
@@ -25,9 +25,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
     pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:rasterio"),
 ]
-ALL = (slice(None), slice(None))
-UTM = CRS.from_epsg(32633)
-EAST, NORTH, METRES = 500000.0, 5400000.0, 2.0  # of PAN's upper left corner; a multispectral pixel's side
 
 
 @pytest.fixture(scope="module")
@@ -35,49 +32,9 @@ def fuser(small_network: GIFNet) -> Fuser:
     return Fuser(small_network, device="cpu", dtype="float32")
 
 
-def write(path: Path, bands: np.ndarray, **profile: Any) -> Path:
-    """(C, H, W) to a GeoTIFF; without ``transform`` and ``crs``, no georeference."""
-    count, height, width = bands.shape
-    with rasterio.open(
-        path, "w", driver="GTiff", count=count, height=height, width=width, dtype=bands.dtype, **profile
-    ) as sink:
-        sink.write(bands)
-    return path
-
-
-def scene(height: int = 12, width: int = 16, bands: int = 3, ratio: float = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Correlated bands (C, H, W) of 12 bits and their PAN (1, H', W'), uint16."""
-    fine = round(height * ratio), round(width * ratio)
-    shared = photo(*fine, channels=0, seed=1).astype(float)
-    own = photo(*fine, channels=bands, seed=2).astype(float).reshape(*fine, bands)
-    sharp = np.moveaxis(300 + 8 * shared[..., None] + 3 * own, 2, 0)
-    grid = Grid.of_shapes((height, width), fine)
-    ms = np.stack([grid.down(band)[ALL] for band in sharp])
-    return ms.round().astype(np.uint16), sharp.mean(axis=0, keepdims=True).round().astype(np.uint16)
-
-
-def georeference(ratio: float = 1) -> dict[str, Any]:
-    return {"crs": UTM, "transform": from_origin(EAST, NORTH, METRES / ratio, METRES / ratio)}
-
-
-def in_memory(ms: np.ndarray, pan: np.ndarray, fuser: Fuser) -> np.ndarray:
-    return np.moveaxis(gifnet.pansharpen(np.moveaxis(ms, 0, 2), pan[0], model=fuser), 2, 0)
-
-
-def read(path: Path) -> np.ndarray:
-    with rasterio.open(path) as dataset:
-        values: np.ndarray = dataset.read()
-    return values
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path, Path]:
-    ms, pan = scene()
-    return (
-        write(tmp_path / "ms.tif", ms, **georeference()),
-        write(tmp_path / "pan.tif", pan, **georeference(4)),
-        tmp_path / "out.tif",
-    )
+    return scene_files(tmp_path)
 
 
 # --- what is written ------------------------------------------------------------------------------
@@ -135,7 +92,7 @@ def test_windows_give_the_same_file(
         dataset.write(bands)
     pansharpen_files(ms, pan, out, model=fuser)
     whole = read(out).astype(int)
-    for module in ("gifnet.pansharpening.method", "gifnet.pansharpening.bands"):
+    for module in ("gifnet.pansharpening.method", "gifnet.pansharpening.filling"):
         monkeypatch.setattr(import_module(module), "windows", lambda shape: windows(shape, size))
     pansharpen_files(ms, pan, out, model=fuser)
     np.testing.assert_array_equal(whole == 0, read(out) == 0)
@@ -144,9 +101,9 @@ def test_windows_give_the_same_file(
 
 def test_no_window_is_large(fuser: Fuser, files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Apart from the network's own reading, only windows and their margins are read."""
-    module, geo = import_module("gifnet.pansharpening.method"), import_module("gifnet.pansharpening.bands")
+    method, filling, bands = (import_module(f"gifnet.pansharpening.{name}") for name in ("method", "filling", "bands"))
     largest = 0
-    read_window = geo.Band.__getitem__
+    read_window = bands.Band.read
 
     def watched(band: Any, window: Any) -> np.ndarray:
         nonlocal largest
@@ -154,7 +111,7 @@ def test_no_window_is_large(fuser: Fuser, files: tuple[Path, Path, Path], monkey
         largest = max(largest, values.size)
         return values
 
-    def fuse_lazily(fuser: Fuser, a: Any, b: Any, out: Any) -> None:
+    def fuse_by_regions(fuser: Fuser, a: Any, b: Any, out: Any) -> None:
         assert isinstance(out, np.memmap)
         for window in windows(a.shape, 8):
             out[window] = (a[window] + b[window]) / 2
@@ -162,10 +119,10 @@ def test_no_window_is_large(fuser: Fuser, files: tuple[Path, Path, Path], monkey
     ms, pan = scene(64, 64, bands=1)
     write(files[0], ms, **georeference())
     write(files[1], pan, **georeference(4))
-    monkeypatch.setattr(geo.Band, "__getitem__", watched)
-    monkeypatch.setattr(module, "_fuse_lazily", fuse_lazily)
-    for name in (module, geo):
-        monkeypatch.setattr(name, "windows", lambda shape: windows(shape, 16))
+    monkeypatch.setattr(bands.Band, "read", watched)
+    monkeypatch.setattr(method, "_fuse_by_regions", fuse_by_regions)
+    for module in (method, filling, bands):
+        monkeypatch.setattr(module, "windows", lambda shape: windows(shape, 16))
     pansharpen_files(*files, model=fuser)
     assert largest <= (16 * 4 + 2 * 9) ** 2, "a coarse window of 16 pixels, and the Gaussian's reach"
 
@@ -299,7 +256,7 @@ def test_errors_name_the_file_and_leave_nothing(fuser: Fuser, files: tuple[Path,
         (ms, other, out, "reproject"),
         (ms, far, out, "overlap"),
         (ms, turned, out, r"turned\.tif is rotated"),
-        (alpha, pan, out, r"alpha\.tif: has an alpha band"),
+        (alpha, pan, out, r"alpha\.tif: band 4 is declared as alpha, but varies"),
         (imaginary, pan, out, r"complex\.tif: bands of complex64"),
     ]
     for first, second, target, message in cases:

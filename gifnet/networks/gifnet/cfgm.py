@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .config import BRANCHES, Branch, GIFNetConfig, other_branch
-from .padding import ReflectConv2d, reflect_pad
+from ..padding import ReflectConv2d, reflect_pad
 
 EPSILON = 1e-5  # added to the variance
 PATCH = 4  # features are padded to a multiple of this many pixels
@@ -56,19 +56,28 @@ class PositionBias(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, heads))
         # Derived from the window's size, hence not part of the state dict.
         self.register_buffer("offsets", log_offsets(window), persistent=False)
+        self.register_buffer("pairs", offset_of_pairs(window), persistent=False)
 
     def forward(self) -> Tensor:
         """Returns (heads, window², window²): the bias of each query (rows) for each key (columns)."""
-        bias: Tensor = rearrange(self.mlp(self.offsets), "query key head -> head query key")
+        of_offsets = self.mlp(self.offsets)  # far fewer than pairs of pixels have
+        bias: Tensor = rearrange(of_offsets[self.pairs], "query key head -> head query key")
         return bias
 
 
 def log_offsets(window: int) -> Tensor:
-    """``sign(Δ)·log(1 + |Δ|)`` of (dy, dx) from every key to every query of a window: (window², window², 2)."""
-    side = torch.arange(window, dtype=torch.float32)
-    positions = torch.stack(torch.meshgrid(side, side, indexing="ij"), dim=-1).flatten(0, 1)
-    delta = positions[:, None] - positions[None, :]
+    """``sign(Δ)·log(1 + |Δ|)`` of each (dy, dx) that two pixels of a window can have: ((2·window - 1)², 2)."""
+    side = torch.arange(1 - window, window, dtype=torch.float32)
+    delta = torch.stack(torch.meshgrid(side, side, indexing="ij"), dim=-1).flatten(0, 1)
     return delta.sign() * delta.abs().log1p()
+
+
+def offset_of_pairs(window: int) -> Tensor:
+    """Which row of ``log_offsets`` is that from a key (columns) to a query (rows) of a window: (window², window²)."""
+    side = torch.arange(window)
+    y, x = (position.flatten() for position in torch.meshgrid(side, side, indexing="ij"))
+    dy, dx = (position[:, None] - position[None, :] + window - 1 for position in (y, x))
+    return dy * (2 * window - 1) + dx
 
 
 class Projected(NamedTuple):

@@ -7,6 +7,7 @@ Branch = Literal["mm", "dp"]
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
 Head = Literal["plane", "blend"]
 HEADS: tuple[Head, ...] = get_args(Head)
+LARGEST_TABLE = 1 << 26  # values made of weights, 256 MiB: else a small file could ask for any amount of memory
 
 
 def other_branch(main: Branch) -> Branch:
@@ -51,6 +52,14 @@ class GIFNetConfig:
             raise ValueError(f"{self.channels} channels (2 + 3 * growth) do not divide into {self.heads} heads")
         if self.window % 4 or self.window > 32:  # attention's cost grows with the window's area
             raise ValueError(f"window must be a multiple of 4 up to 32, not {self.window}")
+        for what, count in (
+            (f"{self.heads} heads", self.window**4 * self.heads),
+            (f"position_hidden {self.position_hidden}", (2 * self.window - 1) ** 2 * self.position_hidden),
+        ):
+            if count > LARGEST_TABLE:
+                raise ValueError(
+                    f"window {self.window} with {what} needs a table of {count} values; {LARGEST_TABLE} are the most"
+                )
 
     @property
     def channels(self) -> int:

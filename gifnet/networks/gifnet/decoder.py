@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import Head
-from .padding import ReflectConv2d
+from ..padding import ReflectConv2d
 
 HEAD_CHANNELS: dict[Head, int] = {"plane": 1, "blend": 2}  # of G-Dec's last convolution
 

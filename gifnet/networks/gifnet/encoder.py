@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .padding import ReflectConv2d
+from ..padding import ReflectConv2d
 
 
 class SharedEncoder(nn.Module):

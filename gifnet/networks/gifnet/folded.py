@@ -38,7 +38,7 @@ from .cfgm import EPSILON, BranchBlock, CFGMBlock
 from .config import Branch, other_branch
 from .decoder import finish_plane
 from .model import GIFNet
-from .padding import reflect_pad
+from ..padding import reflect_pad
 
 # Pixels around a tile that a stage reads. Encoding: three 3x3 convolutions. Embedding: one. A block: the depthwise 5x5.
 # Decoding: four 3x3 of the shared features, five of the last block's result.

@@ -21,6 +21,7 @@ from ...execution.plan import Plan
 from ...execution.tiles import cut
 from ...execution.workers import Scratch, Workers
 from ...regions import Region
+from ..planes import check_planes
 from .config import Branch
 from .folded import (
     BLOCK_HALO,
@@ -33,7 +34,7 @@ from .folded import (
     Moments,
     shrink,
 )
-from .model import GIFNet, check_planes
+from .model import GIFNet
 from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, make_plan, padded, shortest_tile
 
 Progress = Callable[[int, int], None]  # steps done, and of how many
@@ -66,10 +67,10 @@ class Map:
         )
 
     def read(self, region: Region) -> Tensor:
-        return region.of(self.data, self.region)
+        return region.crop(self.data, self.region)
 
     def write(self, region: Region, x: Tensor) -> None:
-        region.of(self.data, self.region).copy_(x)
+        region.crop(self.data, self.region).copy_(x)
 
 
 class TiledGIFNet(nn.Module):
@@ -205,7 +206,7 @@ class _Run:
             features = shared.read(chunk.grown(DECODE_SHARED_HALO, self.pixels))
             x = shifted.read(chunk.grown(DECODE_HALO, self.image))
             pixels = chunk.grown(0, self.pixels)
-            fused = self.folded.decode_stage(features, x, pixels.of(planes, result.region), chunk.sides(self.image))
+            fused = self.folded.decode_stage(features, x, pixels.crop(planes, result.region), chunk.sides(self.image))
             result.write(pixels, fused)
 
         finish(self.workers.map(shift, self.cut(shifted.region, self.chunk, self.folded.shifted.shift)))
@@ -237,7 +238,7 @@ class _Run:
 
         def compute(chunk: Region) -> tuple[Moments, Moments] | None:
             sides = chunk.sides(self.image)
-            features = folded.encode_stage(chunk.grown(halo, self.pixels).of(planes, read), sides)
+            features = folded.encode_stage(chunk.grown(halo, self.pixels).crop(planes, read), sides)
             if shared:
                 shared.write(chunk.grown(0, self.pixels), shrink(features, EMBED_HALO, sides))
             if not (embedded or measured):

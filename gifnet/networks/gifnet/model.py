@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .cfgm import CFGM
+from ..planes import check_planes
 from .config import Branch, GIFNetConfig
 from .decoder import GlobalDecoder, ReconstructionDecoder
 from .encoder import SharedEncoder
@@ -34,14 +35,3 @@ class GIFNet(nn.Module):
         gated = self.cfgm(shared, shared, main or self.config.main)
         fused: Tensor = self.decoder(shared, gated)
         return fused.clamp(0, 1)
-
-
-def check_planes(a: Tensor, b: Tensor) -> None:
-    """Raise ValueError unless ``a`` and ``b`` are equally shaped, non-empty floating-point planes (B, 1, H, W)."""
-    for name, plane in (("a", a), ("b", b)):
-        if plane.ndim != 4 or plane.shape[1] != 1 or 0 in plane.shape or not plane.is_floating_point():
-            raise ValueError(
-                f"{name} must be floating point of shape (B, 1, H, W), not {plane.dtype} {tuple(plane.shape)}"
-            )
-    if a.shape != b.shape or a.dtype != b.dtype:
-        raise ValueError(f"a {a.dtype} {tuple(a.shape)} and b {b.dtype} {tuple(b.shape)} must agree in shape and dtype")

@@ -14,7 +14,7 @@ from gifnet.execution.tiles import cut
 from gifnet.networks.gifnet import Branch, GIFNet, GIFNetConfig
 from gifnet.networks.gifnet.folded import FoldedGIFNet, Moments
 from gifnet.networks.gifnet.inference import WHOLE, TiledGIFNet, inference_form
-from gifnet.networks.gifnet.padding import reflect_pad
+from gifnet.networks.padding import reflect_pad
 from gifnet.networks.gifnet.plan import LADDER, make_plan
 from gifnet.regions import SHORTEST, Region
 
@@ -240,11 +240,11 @@ def test_planes_are_read_and_the_result_written_by_regions(small_network: GIFNet
     def source(region: Region) -> Tensor:
         nonlocal largest
         largest = max(largest, *region.shape)
-        return torch.cat([region.of(a, whole), region.of(b, whole)], dim=1)
+        return torch.cat([region.crop(a, whole), region.crop(b, whole)], dim=1)
 
     def sink(region: Region, values: Tensor) -> None:
-        region.of(written, whole).add_(1)
-        region.of(fused, whole).copy_(values)
+        region.crop(written, whole).add_(1)
+        region.crop(fused, whole).copy_(values)
 
     form.run(source, sink, 150, 201, Plan(64, (), 0))
     assert bool((written == 1).all())
@@ -267,7 +267,7 @@ def test_moments_merge_to_those_of_all_values() -> None:
     values = torch.randn(3, 40, 30, generator=torch.Generator().manual_seed(6)) * 3 + 100
     moments = Moments()
     for tile in cut(Region(0, 40, 0, 30), 16):
-        moments = moments.merged(Moments.of(tile.of(values, Region(0, 40, 0, 30))))
+        moments = moments.merged(Moments.of(tile.crop(values, Region(0, 40, 0, 30))))
     flat = values.double().flatten().numpy()
     assert moments.number == flat.size
     mean, deviation = moments.statistics()

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import tracemalloc
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -243,3 +245,33 @@ def test_value_that_is_not_finite(official: dict[str, Tensor], tmp_path: Path, v
     bias[5] = value
     path = saved(tmp_path, changed(official, getSharedFeatures__conv_2__conv2d__bias=bias))
     assert refused(path, r"conv_2\.conv2d\.bias has values that are not finite")
+
+
+# What would take memory that the file has not
+
+
+def torch_file(path: Path, program: bytes, compression: int = zipfile.ZIP_STORED, data: bytes = bytes(16)) -> Path:
+    """A file as ``torch.save`` makes them, with this pickle."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", program)
+        archive.writestr("archive/byteorder", "little")
+        archive.writestr("archive/data/0", data)
+        archive.writestr("archive/version", "3")
+    return path
+
+
+def test_a_few_bytes_do_not_ask_for_gigabytes(tmp_path: Path) -> None:
+    array = b"\x80\x02c__builtin__\nbytearray\n\x8a\x04\0\0\0\x7f\x85R."  # bytearray(2 GB)
+    path = tmp_path / "bomb.pth"
+    tracemalloc.start()
+    path.write_bytes(array)
+    refused(path, "not a checkpoint of plain tensors")
+    refused(torch_file(path, array), "not a checkpoint of plain tensors")
+    torch.save({"a": torch.zeros(2**20)}, path)
+    program = zipfile.ZipFile(path).read("bomb/data.pkl")
+    bigger = program.replace((2**20).to_bytes(4, "little"), (2**30).to_bytes(4, "little"))
+    assert bigger != program
+    refused(torch_file(path, bigger), "not a checkpoint of plain tensors")
+    refused(torch_file(path, program, zipfile.ZIP_DEFLATED, bytes(1 << 22)), "not a checkpoint of plain tensors")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 27  # writing them included
+    tracemalloc.stop()
