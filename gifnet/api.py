@@ -79,9 +79,10 @@ def fuse(
     """Fuse two or more aligned images of one scene into one that shows what each of them does.
 
     Args:
-        a: a path, encoded bytes, a PIL image, a numpy array (H×W or H×W×C) or a torch tensor (C×H×W or B×C×H×W); C is 1
-            (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1]. In infrared-visible
-            pairs this is the infrared.
+        a: a path, encoded bytes, a file object (as its bytes), a PIL image, a numpy array (H×W or H×W×C) or a torch
+            tensor (C×H×W or B×C×H×W); C is 1 (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating
+            point in [0, 1]. In infrared-visible pairs this is the infrared. Alone, without ``b``: a list or tuple of
+            images, or a file that holds several (a TIFF, a GIF), whose pages are a stack.
         b: an image of the same height and width; of any other kind and dtype.
         more: the further images of a focus stack or exposure bracket. Of three or more images, the order does not
             matter but for the result's kind, and files are read one at a time. With ``align``, the first one's grid is
@@ -128,12 +129,13 @@ def fuse(
             float16 on CUDA, float32 elsewhere. The result's dtype does not depend on it.
 
     Returns:
-        The fused image in ``a``'s kind and dtype. It has colour if either input has, and ``a``'s alpha, else ``b``'s,
-        if there is one. Bytes give PNG bytes (TIFF for floating point). A path gives a PIL image, or, where Pillow
-        can't hold the result (colour or alpha of 16 bits or floating point), an array (H×W×3 or H×W×4, uint16 or
-        float32). Of two files, the deeper one decides the dtype: uint8, then uint16, then float32. PIL images, which
-        hold depth in grey only, are rounded to 8 bits where the result has colour or alpha. PIL images and bytes come
-        with the EXIF data and ICC profile of the first input in colour; ``fuse_files`` writes files with them.
+        The fused image in ``a``'s kind and dtype; with ``return_depth``, a pair of it and the depth map. It has colour
+        if either input has, and ``a``'s alpha, else ``b``'s, if there is one. Bytes give PNG bytes (TIFF for floating
+        point). A path gives a PIL image, or, where Pillow can't hold the result (colour or alpha of 16 bits or floating
+        point), an array (H×W×3 or H×W×4, uint16 or float32). Of two files, the deeper one decides the dtype: uint8,
+        then uint16, then float32. PIL images, which hold depth in grey only, are rounded to 8 bits where the result has
+        colour or alpha. PIL images and bytes come with the EXIF data and ICC profile of the first input in colour;
+        ``fuse_files`` writes files with them.
         The network (Cheng et al., CVPR 2025) fuses the luminances; chroma is that of the coloured input, or of several
         by evidence (``gifnet.images.chroma``).
 

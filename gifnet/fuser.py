@@ -136,7 +136,8 @@ class Fuser:
         """Fuse two or more aligned images of one scene with this model; ``gifnet.fuse`` says more.
 
         Args:
-            a: an image of any kind that ``gifnet.fuse`` takes; in infrared-visible pairs, the infrared.
+            a: an image of any kind that ``gifnet.fuse`` takes; in infrared-visible pairs, the infrared. Alone, a list
+                of images, or a file that holds several.
             b: an image of the same height and width; of any other kind and dtype.
             more: the further images of a focus stack or exposure bracket.
             page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is
@@ -175,7 +176,7 @@ class Fuser:
                 memory: they are read and written by regions.
 
         Returns:
-            The fused image in ``a``'s kind and dtype.
+            The fused image in ``a``'s kind and dtype; with ``return_depth``, a pair of it and the depth map.
 
         Raises:
             InputError, AlignmentError: see ``gifnet.fuse``.

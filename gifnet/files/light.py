@@ -23,6 +23,8 @@ def read_exr(file: BinaryIO, name: str) -> Raster:
         check_pixels(int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1, name)
     file.seek(0)
     with openexr.File(file, separate_channels=True) as opened:
+        if not opened.parts:
+            raise InputError(f"{name}: damaged; the OpenEXR's pixels can't be decoded")
         channels = {key: np.array(channel.pixels, np.float32) for key, channel in opened.channels().items()}
     planes = [channels[key] for key in "RGB" if key in channels]
     if len(planes) < 3:

@@ -1,8 +1,10 @@
 """HEIC, camera raws, DICOM, OpenEXR and Radiance HDR: each of a file that its library, or this test, makes."""
 
 import io
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import imagecodecs
@@ -326,3 +328,33 @@ def test_radiance_hdr(mean: Fuser, tmp_path: Path) -> None:
 def test_starts_of_files_are_no_images(start: bytes) -> None:
     with pytest.raises(InputError, match=r"^image: "):
         read(start)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", ["npy", "heic", "dng", "dcm", "exr", "hdr"])
+def test_damage_gives_an_image_or_an_input_error(kind: str, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, photo())
+    makers: dict[str, Callable[[], bytes]] = {
+        "npy": buffer.getvalue,
+        "heic": lambda: heic(photo(64, 96)),
+        "dng": lambda: grey_patch(0.3),
+        "dcm": lambda: dicom(STORED, **HOUNSFIELD, WindowCenter=40, WindowWidth=400),
+        "exr": lambda: exr(tmp_path / "a.exr", RGB=LIGHT),
+        "hdr": lambda: radiance(LIGHT),
+    }
+    content, random = makers[kind](), Random(0)
+    messages = []
+    for _ in range(60):
+        damaged = bytearray(content)
+        if random.random() < 0.3:
+            del damaged[random.randrange(len(damaged)) :]
+        else:
+            for _ in range(random.choice((1, 3, 20))):
+                damaged[random.randrange(random.choice((64, 600, len(damaged))))] = random.randrange(256)
+        try:
+            read(bytes(damaged))
+        except InputError as error:
+            messages.append(str(error))
+    assert len(messages) > 10
+    assert all(message.startswith("image: ") and "\n" not in message for message in messages)
