@@ -8,7 +8,8 @@ from PIL import Image
 from .checkpoints.hub import BUNDLED
 from .execution.running import Execution
 from .fuser import Depth, Kind
-from .images.reading import ImageLike, Images, images_of
+from .images.picture import ReadablePicture
+from .images.reading import ImageLike, Images, SupportsRead, images_of
 from .models import EnhanceOptions, FuseOptions, Model, fuser_of, load
 from .options.declarations import RETURN_DEPTH, STRENGTH
 from .options.values import Align, Colour, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
@@ -31,6 +32,10 @@ def fuse(
 ) -> Kind: ...
 @overload
 def fuse(
+    a: bytes, b: None = None, *, return_depth: Literal[False] = False, **options: "Unpack[FuseOptions]"
+) -> bytes: ...
+@overload
+def fuse(
     a: "str | os.PathLike[str]",
     b: ImageLike | None = None,
     *more: ImageLike,
@@ -39,7 +44,7 @@ def fuse(
 ) -> Image.Image | Any: ...
 @overload
 def fuse(
-    a: ImageLike,
+    a: "ImageLike | Images",
     b: ImageLike | None = None,
     *more: ImageLike,
     return_depth: Literal[True],
@@ -47,10 +52,10 @@ def fuse(
 ) -> "tuple[Any, Depth]": ...
 @overload
 def fuse(
-    a: "ImageLike | Images",
+    a: "Images | SupportsRead | ReadablePicture",
     b: ImageLike | None = None,
     *more: ImageLike,
-    return_depth: bool = False,
+    return_depth: Literal[False] = False,
     **options: "Unpack[FuseOptions]",
 ) -> Any: ...
 

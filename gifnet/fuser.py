@@ -23,7 +23,7 @@ from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_bot
 from .images.outputs import check_out
 from .images.picture import OF_STACKS, Picture, PictureInfo, ReadablePicture, check_alike
 from .images.profiles import OneProfile
-from .images.reading import ImageLike, Images, images_of, read
+from .images.reading import ImageLike, Images, SupportsRead, images_of, read
 from .networks.registry import SelfContained, enhancing_form, inference_form
 from .options.declarations import RETURN_DEPTH, STRENGTH
 from .options.keywords import EnhanceImageOptions, FuseImagesOptions
@@ -88,6 +88,10 @@ class Fuser:
     ) -> Kind: ...
     @overload
     def fuse(
+        self, a: bytes, b: None = None, *, return_depth: Literal[False] = False, **options: "Unpack[FuseImagesOptions]"
+    ) -> bytes: ...
+    @overload
+    def fuse(
         self,
         a: "str | os.PathLike[str]",
         b: ImageLike | None = None,
@@ -98,7 +102,7 @@ class Fuser:
     @overload
     def fuse(
         self,
-        a: ImageLike,
+        a: "ImageLike | Images",
         b: ImageLike | None = None,
         *more: ImageLike,
         return_depth: Literal[True],
@@ -107,10 +111,10 @@ class Fuser:
     @overload
     def fuse(
         self,
-        a: "ImageLike | Images",
+        a: "Images | SupportsRead | ReadablePicture",
         b: ImageLike | None = None,
         *more: ImageLike,
-        return_depth: bool = False,
+        return_depth: Literal[False] = False,
         **options: "Unpack[FuseImagesOptions]",
     ) -> Any: ...
 
