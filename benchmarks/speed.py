@@ -1,13 +1,13 @@
 """Time and memory of gifnet, beside the plain form of the network, on this machine.
 
     python benchmarks/speed.py [--sizes 640x512 1920x1080 6000x4000] [--dtypes float32 bfloat16] [--memory 2GB]
-                               [--json FILE] [--repeat 3]
+                               [--network tita] [--json FILE] [--repeat 3]
 
 Each row is a process of its own, which fuses planes of random noise in memory-mapped files, as large rasters are; its
 peak memory is the whole process's, above that of ``import torch``. The baseline is the network's plain form as the
 paper's code runs it: NCHW, both branches throughout, in one piece, float32; it is run at the sizes where its
-activations, about 8 kB a pixel, fit. Ratios are of one run of this script: figures of different runs are not
-comparable on a machine that does other work.
+activations, about 8 kB a pixel, fit. TITA, of which no weights are bundled, has random ones. Ratios are of one run of
+this script: figures of different runs are not comparable on a machine that does other work.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 BASELINE_BYTES = 8_000  # a pixel
-FLOP = 1.29e6  # a pixel, folded: what the machine's matmul rate is compared with
+FLOP = {"gifnet": 1.29e6, "tita": 3.5e6}  # a pixel, folded: what the machine's matmul rate is compared with
 
 
 def child(task: dict[str, Any]) -> dict[str, float]:
@@ -50,13 +50,24 @@ def matmul_rate(dtype: Any) -> float:
     return max(rates)
 
 
+def plain_network(name: str) -> Any:
+    """The network's plain form, with its bundled weights if there are any."""
+    import torch
+
+    from gifnet.checkpoints.hub import load_model
+    from gifnet.networks import registered
+
+    network = registered()[name]
+    if network.weights:
+        return load_model(name)[0]
+    torch.manual_seed(0)
+    return network.network(network.config()).eval()
+
+
 def baseline(width: int, height: int, task: dict[str, Any]) -> list[float]:
     import torch
 
-    from gifnet.checkpoints.format import load_weights
-    from gifnet.checkpoints.hub import BUNDLED, resolve
-
-    network = load_weights(resolve(BUNDLED).path).eval()
+    network = plain_network(task["network"])
     a, b = torch.rand(2, 1, 1, height, width)
     seconds = []
     with torch.inference_mode():
@@ -70,9 +81,9 @@ def baseline(width: int, height: int, task: dict[str, Any]) -> list[float]:
 def gifnet_fuse(width: int, height: int, task: dict[str, Any]) -> list[float]:
     import numpy as np
 
-    import gifnet
+    from gifnet.fuser import Fuser
 
-    fuser = gifnet.load(device=task["device"], dtype=task["dtype"])
+    fuser = Fuser(plain_network(task["network"]), task["device"], task["dtype"])
     seconds = []
     with tempfile.TemporaryDirectory(dir=task["folder"]) as folder:
         rng = np.random.default_rng(0)
@@ -86,7 +97,8 @@ def gifnet_fuse(width: int, height: int, task: dict[str, Any]) -> list[float]:
             del image
         for _ in range(task["repeat"]):
             begun = time.perf_counter()
-            fuser.fuse(images[0], images[1], out=images[2], memory=task["memory"], progress=False)
+            tiles = {"tile": None} if task["untiled"] else {"memory": task["memory"]}
+            fuser.fuse(images[0], images[1], out=images[2], progress=False, **tiles)
             seconds.append(time.perf_counter() - begun)
     return seconds
 
@@ -122,6 +134,8 @@ def start_seconds(*command: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["640x512", "1920x1080", "6000x4000"], metavar="WxH")
+    parser.add_argument("--network", default="gifnet", choices=list(FLOP))
+    parser.add_argument("--untiled", action="store_true", help="in one piece, whatever memory that takes")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--memory", default=None, help="as for gifnet.fuse; default: what is free")
     parser.add_argument("--device", default="cpu")
@@ -142,6 +156,7 @@ def main() -> None:
     rates = {dtype: measure(what="matmul", dtype=dtype)["rate"] for dtype in args.dtypes}
     report: dict[str, Any] = {
         "machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "memory": args.memory,
+        "network": args.network,
         "matmul": rates, "start": start, "rows": [],
     }  # fmt: skip
     print(f"{report['cores']} cores; matmul " + ", ".join(f"{d} {r / 1e9:.0f} GFLOP/s" for d, r in rates.items()))
@@ -150,19 +165,19 @@ def main() -> None:
     first: dict[str, float] = {}
     for size in args.sizes:
         width, height = map(int, size.split("x"))
-        common = {"size": (width, height), "repeat": args.repeat, "folder": args.folder}
+        common = {"size": (width, height), "repeat": args.repeat, "folder": args.folder, "network": args.network}
         rows = []
         if width * height * BASELINE_BYTES <= limit:
             rows.append(("baseline", measure(what="baseline", **common)))
         for dtype in args.dtypes:
-            task = {"dtype": dtype, "memory": args.memory, "device": args.device}
+            task = {"dtype": dtype, "memory": args.memory, "device": args.device, "untiled": args.untiled}
             rows.append((dtype, measure(what="gifnet", **common, **task)))
         plain = dict(rows).get("baseline", {}).get("seconds")
         for name, row in rows:
             row |= {"pixel": row["seconds"] / (width * height), "width": width, "height": height}
             ratio = share = ""
             if name != "baseline":
-                row["of_matmul"] = FLOP / row["pixel"] / rates[name]
+                row["of_matmul"] = FLOP[args.network] / row["pixel"] / rates[name]
                 row["to_first_size"] = row["pixel"] / first.setdefault(name, row["pixel"])
                 share = f"{row['of_matmul']:.0%}"
                 if plain:

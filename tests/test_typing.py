@@ -29,6 +29,13 @@ gifnet.fuse(x, x, align=gifnet.align(x, x))
 assert_type(gifnet.enhance(x, 0.5, memory="2GB"), "np.ndarray[Any, Any]")
 assert_type(fuser.fuse(x, "b.png", resize="a", out=x), "np.ndarray[Any, Any]")
 assert_type(fuser.enhance(image, page=1), Image.Image)
+assert_type(gifnet.fuse(b"", x, model=fuser), bytes)
+assert_type(gifnet.enhance(x, model=fuser), "np.ndarray[Any, Any]")
+gifnet.fuse_files("a", "b", "c", model=fuser)
+gifnet.enhance_file("a", "c", model=fuser)
+gifnet.fuse_folders("a", "b", "c", model=fuser)
+gifnet.enhance_folder("a", "c", model=fuser)
+gifnet.pansharpen(x, x, model=fuser)
 
 gifnet.fuse(x, x, tyle=3)  # wrong: tyle
 gifnet.fuse(x, x, tile="all")  # wrong: No overload
@@ -46,6 +53,8 @@ gifnet.enhance_folder("a", "c", tyle=3)  # wrong: tyle
 gifnet.pansharpen(x, x, tyle=3)  # wrong: tyle
 gifnet.align(x, x, motion="turn")  # wrong: motion
 gifnet.load(devise="cpu")  # wrong: devise
+gifnet.load(fuser)  # wrong: Fuser
+gifnet.fuse_files("a", "b", "c", model=3)  # wrong: int
 """
 
 

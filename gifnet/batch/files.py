@@ -5,6 +5,7 @@ gives, then ``write_image`` of what these give.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from ..files.formats import Encoding
 from ..files.raster import Raster
 from ..files.writing import check_content, check_output
 from ..files.writing import write_file as write_image
-from ..images.picture import PictureInfo
+from ..fuser import Fuser
+from ..images.picture import PictureInfo, ReadablePicture
 from ..images.reading import Images, Page, images_of
 from ..images.reading import read_for_writing as read_image
 from ..models import Model, fuser_of
@@ -39,7 +41,7 @@ from ..options.values import (
 from ..prepare.preparation import Preparation
 from ..stack.depth import DepthMap
 
-__all__ = ["check_result", "enhance_file", "fuse_files", "read_image", "write_image"]
+__all__ = ["check_result", "enhance_file", "fuse_files", "read_image", "read_images", "write_image"]
 
 FilePath = str | os.PathLike[str]
 
@@ -137,7 +139,7 @@ def fuse_files(
     depth_path = None if depth is None else _depth_output(depth, path)
     images = images_of(a, b, more)
     fuser = fuser_of(model, device, dtype)
-    first, second = (read_image(_file(image), preparation.page) for image in images[:2])
+    first, second = read_images([_file(image) for image in images[:2]], preparation, execution, fuser)
     check_result(path, first, second)
     depth_map = None if depth_path is None else DepthMap()
     fused = fuser.fuse_images((first, second, *images[2:]), preparation, execution, depth=depth_map)
@@ -209,9 +211,17 @@ def enhance_file(
     path = check_output(out)
     encoding.check(path.suffix)
     fuser = fuser_of(model, device, dtype)
-    picture = read_image(x, preparation.page)
+    (picture,) = read_images((x,), preparation, execution, fuser)
     check_result(path, picture)
     return write_image(_raster(fuser.enhance_image(picture, strength, preparation, execution)), path, encoding)
+
+
+def read_images(
+    paths: Sequence[FilePath | Page], preparation: Preparation, execution: Execution, fuser: Fuser
+) -> list[ReadablePicture]:
+    """Read files, if what they hold fits into the memory there is. Raises InputError."""
+    fuser.check_memory(execution, preparation.page, {_name(path): path for path in paths})
+    return [read_image(path, preparation.page) for path in paths]
 
 
 def check_result(path: Path, *pictures: PictureInfo) -> None:
@@ -221,6 +231,13 @@ def check_result(path: Path, *pictures: PictureInfo) -> None:
     channels += any(picture.layout.transparent for picture in pictures)
     height, width = result.layout.sides
     check_content(path, (height, width, channels), np.dtype(str(result.dtype).removeprefix("torch.")))
+
+
+def _name(path: FilePath | Page) -> str:
+    """For messages, and different for each page."""
+    if isinstance(path, Page):
+        return f"page {path.number}" if isinstance(path.source, bytes) else f"{_name(path.source)}, page {path.number}"
+    return os.fsdecode(path)
 
 
 def _file(image: Any) -> FilePath | Page:

@@ -191,7 +191,7 @@ def _download(repository: str, filename: str, revision: str | None, label: str, 
     except RevisionNotFoundError as error:
         raise CheckpointError(
             f"{label}: the repository has no revision {revision!r}; give a branch, tag or commit of it, or leave "
-            "@revision away for its main branch"
+            "@revision out for its main branch"
         ) from error
     except LocalEntryNotFoundError as error:  # before the more general EntryNotFoundError
         if optional:

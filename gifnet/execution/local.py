@@ -11,10 +11,9 @@ from ..regions import Region
 from .choice import check_budget, tile_sizes
 from .form import Sink, Source
 from .plan import Plan
-from .tiles import cut
+from .tiles import WHOLE, cut
 
 TILE = 512  # pixels a side, where memory allows
-WHOLE = 1 << 30  # more pixels a side than any image has
 
 
 class LocalForm:

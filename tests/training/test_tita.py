@@ -28,7 +28,7 @@ from gifnet.training.objectives.tita.recipe import FAMOConfig, LossConfig, PairC
 from gifnet.training.trainer import Trainer
 
 CROP = 48
-SMALL = TITAConfig(channels=12, heads=3, depth=2, groups=1)
+SMALL = TITAConfig(channels=8, heads=2, window=4, depth=2, groups=1)
 CPU = torch.device("cpu")
 DATA = DataConfig(crop=CROP, batch=1)
 
@@ -53,7 +53,7 @@ def sources(folders: Path) -> Sources:
 
 
 def objective(folders: Path, **settings: object) -> TITAObjective:
-    recipe = TITARecipe(**{"iterations": 4, "warmup": 1, "rate": 1e-3, "data": DATA, **settings})  # type: ignore[arg-type]
+    recipe = TITARecipe(**{"iterations": 2, "warmup": 1, "rate": 1e-3, "data": DATA, **settings})  # type: ignore[arg-type]
     return TITAObjective.from_sources(recipe, sources(folders), CPU)
 
 
@@ -63,8 +63,8 @@ def trainer(folders: Path, run: Path, **settings: object) -> Trainer:
     return Trainer(TITA(SMALL), objective(folders, **settings), run)
 
 
-def planes(number: int, seed: int = 0) -> list[Tensor]:
-    return list(torch.rand(number, 2, 1, 24, 24, generator=torch.Generator().manual_seed(seed)))
+def planes(number: int, side: int = 24) -> list[Tensor]:
+    return list(torch.rand(number, 2, 1, side, side, generator=torch.Generator().manual_seed(0)))
 
 
 def test_one_step_of_famo_by_hand() -> None:
@@ -115,8 +115,12 @@ def test_the_losses_are_the_paper_s(task: str) -> None:
 
     def sobel(x: Tensor) -> np.ndarray:
         p = x[:, 0].double().numpy()
-        across = (p[:, :-2, 2:] + 2 * p[:, 1:-1, 2:] + p[:, 2:, 2:]) - (p[:, :-2, :-2] + 2 * p[:, 1:-1, :-2] + p[:, 2:, :-2])
-        down = (p[:, 2:, :-2] + 2 * p[:, 2:, 1:-1] + p[:, 2:, 2:]) - (p[:, :-2, :-2] + 2 * p[:, :-2, 1:-1] + p[:, :-2, 2:])
+        across = (p[:, :-2, 2:] + 2 * p[:, 1:-1, 2:] + p[:, 2:, 2:]) - (
+            p[:, :-2, :-2] + 2 * p[:, 1:-1, :-2] + p[:, 2:, :-2]
+        )
+        down = (p[:, 2:, :-2] + 2 * p[:, 2:, 1:-1] + p[:, 2:, 2:]) - (
+            p[:, :-2, :-2] + 2 * p[:, :-2, 1:-1] + p[:, :-2, 2:]
+        )
         return np.asarray(np.abs(across) + np.abs(down))
 
     def ssim(x: Tensor, y: Tensor) -> float:
@@ -135,7 +139,7 @@ def test_the_losses_are_the_paper_s(task: str) -> None:
 
 
 def test_settings_of_the_losses() -> None:
-    fused, a, b, target = planes(4)
+    fused, a, b, target = planes(4, side=CROP)
     truth = LossConfig(focus_target="truth")
     assert float(task_loss(target, a, b, target, "focus", truth)) == pytest.approx(0, abs=1e-5)
     assert float(task_loss(target, a, b, target, "focus", LossConfig())) > 1
@@ -165,7 +169,7 @@ def test_batches_hold_each_task(folders: Path) -> None:
 def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: Path, balance: str) -> None:
     whole, first = (trainer(folders, tmp_path / name, balance=balance) for name in ("whole", "halves"))
     assert whole.run(progress=False) is None
-    for batch in first.objective.batches(0, 2):
+    for batch in first.objective.batches(0, 1):
         first.curves.append(first.step(batch))
     first.save()
     second = trainer(folders, tmp_path / "halves", balance=balance)
@@ -185,9 +189,9 @@ def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: 
 
 
 def test_training_learns(folders: Path, tmp_path: Path) -> None:
-    run = trainer(folders, tmp_path / "run", iterations=25, rate=3e-3)
+    run = trainer(folders, tmp_path / "run", iterations=12, rate=5e-3)
     batch = next(run.objective.batches(0, 1))
-    rows = [run.step(batch) for _ in range(25)]
+    rows = [run.step(batch) for _ in range(12)]
     for task in ("modal", "focus", "exposure"):
         assert rows[-1][task] < 0.8 * rows[0][task]
 
@@ -214,7 +218,10 @@ def test_the_command_trains_it(folders: Path, tmp_path: Path, capsys: pytest.Cap
 def test_weights_have_a_panel_of_their_own(tmp_path: Path) -> None:
     rows = [{"iteration": i, "rate": 1.0, "modal": 2.0 + i, "weight_modal": 0.3} for i in range(5)]
     heights = []
-    for name, shown in (("with", rows), ("without", [{k: v for k, v in row.items() if k != "weight_modal"} for row in rows])):
+    for name, shown in (
+        ("with", rows),
+        ("without", [{k: v for k, v in row.items() if k != "weight_modal"} for row in rows]),
+    ):
         draw(tmp_path / f"{name}.png", shown)
         heights.append(Image.open(tmp_path / f"{name}.png").height)
     assert heights[0] == 2 * heights[1]

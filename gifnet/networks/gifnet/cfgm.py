@@ -11,8 +11,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .config import BRANCHES, Branch, GIFNetConfig, other_branch
 from ..padding import ReflectConv2d, reflect_pad
+from .config import BRANCHES, Branch, GIFNetConfig, other_branch
 
 EPSILON = 1e-5  # added to the variance
 PATCH = 4  # features are padded to a multiple of this many pixels

@@ -5,8 +5,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .config import Head
 from ..padding import ReflectConv2d
+from .config import Head
 
 HEAD_CHANNELS: dict[Head, int] = {"plane": 1, "blend": 2}  # of G-Dec's last convolution
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...execution.form import Sink, Source, plane_jobs
 from ...execution.plan import Plan
-from ...execution.tiles import cut
+from ...execution.tiles import WHOLE, cut
 from ...execution.workers import Scratch, Workers
 from ...regions import Region
 from ..planes import check_planes
@@ -31,16 +31,15 @@ from .folded import (
     ENCODE_HALO,
     BlockMatrices,
     FoldedGIFNet,
-    Moments,
-    shrink,
 )
+from .layers import shrink
 from .model import GIFNet
 from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, make_plan, padded, shortest_tile
+from .statistics import Moments
 
 Progress = Callable[[int, int], None]  # steps done, and of how many
 
 CHUNKS = {4: 64, 2: 96}  # pixels a side that fit a processor core's caches, by the bytes of a feature's value
-WHOLE = 1 << 30  # more pixels a side than any image has
 
 
 def inference_form(network: GIFNet, dtype: torch.dtype = torch.float32, main: Branch | None = None) -> "TiledGIFNet":
@@ -127,14 +126,16 @@ class TiledGIFNet(nn.Module):
                     main, other = main.merged(of_main), other.merged(of_other)
                 progress(done, steps)
             run.cross_matrices = (
-                self.folded.cross_main.matrices(main.statistics()).to(run.like),
-                self.folded.cross_other.matrices(other.statistics()).to(run.like),
+                workers.call(lambda: self.folded.cross_main.matrices(main.statistics()).to(run.like)),
+                workers.call(lambda: self.folded.cross_other.matrices(other.statistics()).to(run.like)),
             )
             for done, tile in enumerate(tiles, 1 + len(tiles)):
                 for of_mixed in run.cross(tile):
                     mixed = mixed.merged(of_mixed)
                 progress(done, steps)
-            run.shifted_matrices = self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
+            run.shifted_matrices = workers.call(
+                lambda: self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
+            )
             for done, tile in enumerate(tiles, 1 + 2 * len(tiles)):
                 sink(*run.decode(tile))
                 progress(done, steps)
@@ -196,7 +197,7 @@ class _Run:
             finish(self._features(shared.region, shared, None))
         shifted = self._map(MIXED, tile.grown(self.halos.shifted, self.image))
         planes = self.source(tile.grown(0, self.pixels)).to(self.like.device)
-        result = Map(tile.grown(0, self.pixels), 1, torch.empty(0, device=self.like.device))
+        result = Map(tile.grown(0, self.pixels), 1, self.like.new_empty(0, dtype=torch.float32))
 
         def shift(chunk: Region) -> None:
             x, sides = mixed.read(chunk.grown(BLOCK_HALO, self.image)), chunk.sides(self.image)

@@ -6,8 +6,8 @@ The form that inference runs is built from it (``folded.py``, ``inference.py``) 
 import torch
 from torch import Tensor, nn
 
-from .cfgm import CFGM
 from ..planes import check_planes
+from .cfgm import CFGM
 from .config import Branch, GIFNetConfig
 from .decoder import GlobalDecoder, ReconstructionDecoder
 from .encoder import SharedEncoder

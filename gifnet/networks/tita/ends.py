@@ -1,7 +1,7 @@
 """TITA's convolutions in the form that inference runs: extraction's, OAF, and reconstruction's.
 
-Each looks at a tile with as many pixels around it as it needs, its halo. A tile's sides that are the image's own have no
-halo: there the network pads with zeros, and for OAF's low-pass by reflection.
+Each looks at a tile with as many pixels around it as it needs, its halo. A tile's sides that are the image's own have
+no halo: there the network pads with zeros, and for OAF's low-pass by reflection.
 
 Tensors are (1, C, H, W) in channels-last memory; features outside are (H, W, C).
 """
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...regions import Sides
 from .extraction import SLOPE
-from .oaf import SIDE, OAF, Operations
+from .oaf import OAF, SIDE, Operations
 
 # Pixels around a tile that are read: two 3x3 convolutions; one, and the low-pass; three.
 EMBED_HALO, OAF_HALO, DECODE_HALO = 2, 1, 3
@@ -89,7 +89,7 @@ class WeightedOperations:
     def __init__(self, folded: FoldedOperations, weights: Tensor) -> None:
         high_pass, addition, multiplication = weights.double().tolist()
         channels = (len(folded.weight) - SIDE**2) // 2
-        scale = torch.tensor([1.0] * SIDE**2 + [addition] * channels + [multiplication] * channels)
+        scale = torch.tensor([1.0] * SIDE**2 + [addition] * channels + [multiplication] * channels, dtype=torch.float32)
         scale = scale.to(folded.weight)
         self.weight = (folded.weight * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last)
         self.bias = folded.bias * scale

@@ -5,9 +5,9 @@ What is folded, all of it exact up to rounding (the sums are done in float64):
 * A LayerNorm's weight and bias go into the linear layers that read it, and C_head^-1/2 into the query.
 * The key's bias adds one number to all logits of a query, which the softmax takes away. The value's bias passes through
   the attention, whose weights sum to 1, into the projection's bias.
-* IPA's attention has two keys, so that its softmax is a sigmoid of the logits' difference: one key projection is enough,
-  of ``n_k - n_v - 2·x·s``. Its query, both its values and both parts of the relation MLP's first layer read the same
-  features, those that the windows' attention projects: one matrix product with the projection folded in.
+* IPA's attention has two keys, so that its softmax is a sigmoid of the logits' difference: one key projection is
+  enough, of ``n_k - n_v - 2·x·s``. Its query, both its values and both parts of the relation MLP's first layer read the
+  same features, those that the windows' attention projects: one matrix product with the projection folded in.
 
 A block looks at windows only, each on its own, so blocks change features in place, window by window. At the image's
 border a cyclic shift with its mask comes to windows of half a side: these are taken as such, and no mask is needed.
@@ -66,11 +66,11 @@ class Matrix(NamedTuple):
         return Matrix(self.weight[start:stop], self.bias[start:stop])
 
     def after(self, before: "Matrix") -> "Matrix":
-        """This layer of ``before``'s result."""
+        """The layer of ``before``'s result."""
         return Matrix(self.weight @ before.weight, self.weight @ before.bias + self.bias)
 
     def normed(self, norm: nn.LayerNorm) -> "Matrix":
-        """This layer of ``norm``'s result, for what is normalised only."""
+        """The layer of ``norm``'s result, for what is normalised only."""
         scale, shift = norm.weight.detach().double(), norm.bias.detach().double()
         return Matrix(self.weight * scale, self.weight @ shift + self.bias)
 

@@ -37,32 +37,34 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
         """``x``, ``source``: (B, H, W, C); returns that shape."""
         height, width = x.shape[1:3]
-        query = self._windows(self.query(x))
-        key, value = self._windows(self.key_value(source)).chunk(2, dim=-1)
+        tokens = self._windows(x)
+        of_source = tokens if source is x else self._windows(source)
+        # Scaled before the product, and summed in place: the logits are the network's largest tensors by far.
+        query = self.query(tokens) * (x.shape[-1] // self.heads) ** -0.5
+        key, value = self.key_value(of_source).chunk(2, dim=-1)
         query, key, value = (
             rearrange(each, "b window token (head d) -> b window head token d", head=self.heads)
             for each in (query, key, value)
         )
-        logits = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5 + self.bias()
+        logits = query @ key.transpose(-2, -1)
+        logits += self.bias().to(logits.dtype)
         if self.shift:
-            logits = logits + shift_mask(height, width, self.window, logits)[:, None]
+            logits += shift_mask(height, width, self.window, logits)[:, None]
         attended = logits.softmax(dim=-1) @ value
-        merged = rearrange(
-            attended,
-            "b (wy wx) head (y x) d -> b (wy y) (wx x) (head d)",
-            wy=height // self.window,
-            y=self.window,
+        merged = rearrange(attended, "b window head token d -> b window token (head d)")
+        projected: Tensor = rearrange(
+            self.project(merged), "b (wy wx) (y x) c -> b (wy y) (wx x) c", wy=height // self.window, y=self.window
         )
-        y: Tensor = self.project(merged.roll((self.shift, self.shift), dims=(1, 2)))
-        return y
+        return projected.roll((self.shift, self.shift), dims=(1, 2)) if self.shift else projected
 
     def bias(self) -> Tensor:
         """(heads, window², window²): the bias of each query (rows) for each key (columns)."""
         return rearrange(self.bias_table[self.positions], "query key head -> head query key")
 
     def _windows(self, x: Tensor) -> Tensor:
-        rolled = x.roll((-self.shift, -self.shift), dims=(1, 2))
-        return rearrange(rolled, "b (wy y) (wx x) c -> b (wy wx) (y x) c", y=self.window, x=self.window)
+        if self.shift:
+            x = x.roll((-self.shift, -self.shift), dims=(1, 2))
+        return rearrange(x, "b (wy y) (wx x) c -> b (wy wx) (y x) c", y=self.window, x=self.window)
 
 
 def table_rows(window: int) -> Tensor:

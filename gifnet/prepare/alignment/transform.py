@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
+from ...execution.context import in_plain_context
 from ...files.atomic import atomic_path
 from ...images.picture import Picture
 from ...images.reading import ImageLike, read
@@ -31,6 +32,7 @@ class Alignment:
     size: tuple[int, int]  # width, height of a
     size_b: tuple[int, int] | None = None  # of b, where that is known
 
+    @in_plain_context
     def warp(self, b: ImageLike) -> Any:
         """``b``, an image as ``gifnet.fuse`` takes it, resampled onto ``a``'s grid; its kind and dtype kept.
 

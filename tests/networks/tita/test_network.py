@@ -193,7 +193,8 @@ def test_windows_cover_a_region_once() -> None:
             expected = torch.zeros(48, 64)
             expected[region.top : region.bottom, region.left : region.right] = 1
             assert torch.equal(seen, expected)
-            assert region.top <= target.top and region.right >= target.right
+            assert region.top <= target.top
+            assert region.right >= target.right
 
 
 def test_plans() -> None:

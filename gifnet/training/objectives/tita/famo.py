@@ -1,7 +1,7 @@
 """FAMO, fast adaptive multitask optimisation (Liu et al., NeurIPS 2023), which balances TITA's tasks.
 
-The tasks' weights are the softmax of learned logits. The network descends on the weighted logarithms of the losses; then
-the losses are computed again on the same batch, and the logits move so that tasks that gained less weigh more.
+The tasks' weights are the softmax of learned logits. The network descends on the weighted logarithms of the losses;
+then the losses are computed again on the same batch, and the logits move so that tasks that gained less weigh more.
 """
 
 import torch

@@ -1,7 +1,6 @@
 """TITA's objective: an iteration is a step on all three tasks, and one of their weights."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,10 +85,7 @@ class TITAObjective(Objective[TITABatch]):
             fused = self.model.predict(batch.a, batch.b)
         parts = (tensor.chunk(len(TASKS)) for tensor in (fused.float(), *batch))
         return torch.stack(
-            [
-                task_loss(*planes, task, self.recipe.losses)
-                for task, *planes in zip(TASKS, *parts, strict=True)
-            ]
+            [task_loss(*planes, task, self.recipe.losses) for task, *planes in zip(TASKS, *parts, strict=True)]
         )
 
     def _weights(self) -> list[float]:
