@@ -21,8 +21,8 @@ from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
 OPTIONAL = (
-    "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom", "rasterio", "rawpy",
-    "tifffile", "torchmetrics",
+    "av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom", "rasterio",
+    "rawpy", "tifffile", "torchmetrics",
 )  # fmt: skip
 STARTS = {  # of files that an extra reads
     "heic": b"\0\0\0\x18ftypheic",
@@ -90,6 +90,10 @@ def plot(folder: Path) -> object:
     return load_figure_class()
 
 
+def fuse_videos(folder: Path) -> object:
+    return gifnet.fuse_video(folder / "a.mp4", folder / "b.mp4", folder / "out.mp4")
+
+
 def train(folder: Path) -> object:
     from gifnet.training import check_installed
 
@@ -111,6 +115,7 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("geo", "rasterio", pansharpen),
     ("metrics", "torchmetrics", measure),
     ("metrics", "torchmetrics", ssim),
+    ("video", "av", fuse_videos),
     ("train", "matplotlib", plot),
     ("train", "matplotlib", train),
     ("train", "torchmetrics", train),
@@ -138,6 +143,7 @@ def test_what_needs_an_extra_says_how_to_install_it(
         ("pillow_heif", "heif", ["enhance", "file.heic", "-o", "out.png"]),
         ("rasterio", "geo", ["pansharpen", "ms.tif", "pan.tif", "-o", "out.tif"]),
         ("torchmetrics", "metrics", ["eval", "a", "b"]),
+        ("av", "video", ["video", "a.mp4", "b.mp4", "-o", "out.mp4"]),
         ("matplotlib", "train", ["eval", "a", "b", "--plot", "plot.png"]),
         ("matplotlib", "train", ["train", "a", "b", "-o", "run"]),
         ("torchmetrics", "train", ["train", "a", "b", "-o", "run"]),

@@ -89,3 +89,30 @@ def _percentiles(values: Tensor, limits: StretchLimits) -> tuple[float, float]:
     if low == high:  # all but a few pixels are of one value: those few are what there is to see
         low, high = float(values.min()), float(values.max())
     return low, high
+
+
+def limits_of(given: Picture | UnscaledPicture, limits: StretchLimits) -> tuple[float, float] | None:
+    """What ``stretched`` would map to black and white, of one image; None where it would leave it alone.
+
+    Pixels of a picture count as [0, 1], other numbers as they are. Raises InputError where all of them are NaN.
+    """
+    if isinstance(given, UnscaledPicture):
+        finite = given.values[given.values.isfinite()]
+        if not finite.numel():
+            raise InputError(f"{given.name}: holds no finite value")
+        return _percentiles(finite, limits) if limits.of == "percentiles" else (limits.low, limits.high)
+    if given.shows_colour():
+        return None
+    if limits.of != "percentiles":
+        levels = LEVELS.get(given.dtype, 1.0)
+        _check_reach(given, limits, levels)
+        return limits.low / levels, limits.high / levels
+    return _range(given.pixels[0], None if given.alpha is None else given.alpha[0], limits)
+
+
+def stretched_between(given: Picture | UnscaledPicture, low: float, high: float) -> Picture:
+    """With these limits, as ``limits_of`` gives them, mapped to black and white; NaN to black."""
+    if isinstance(given, UnscaledPicture):
+        return given.scaled(given.mapped(given.values, low, high))
+    span = high - low if high > low else 1.0
+    return replace(given, pixels=((given.pixels - low) / span).clamp(0, 1))
