@@ -25,7 +25,7 @@ SAMPLES = 5  # frames that an alignment is found from
 
 
 class Limits:
-    """What becomes black and white in the frames of one video: the percentiles of the frames so far, or given values."""
+    """What is black and white in the frames of one video: the percentiles of the frames so far, or given values."""
 
     def __init__(self, asked: StretchLimits | None) -> None:
         self._asked = asked
