@@ -1,5 +1,6 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from .checkpoints.format import network_sha256
 from .errors import InputError
 from .execution.context import in_plain_context
 from .execution.device import choose_device, choose_dtype
-from .execution.form import Sink, Source, plane_jobs
+from .execution.form import Sink, Source, over_time, plane_jobs
 from .execution.margins import Margins
 from .execution.progress import reporter
 from .execution.running import DEFAULT, Execution
@@ -78,6 +79,16 @@ class Fuser:
     def to(self, device: Device | None = None, dtype: Dtype = "auto") -> "Fuser":
         """The same model on another device (None: this one) or in another precision ("auto": the device's own)."""
         return Fuser(self._network, self.device if device is None else device, dtype, self.name, self._sha256)
+
+    def over_time(self) -> "Fuser":
+        """The same model for the images of one video, in their order and from one thread at a time.
+
+        Statistics of the whole image, which GIFNet's norms need, follow slowly from one image to the next, so that they
+        don't flicker with the images' noise. Weights are shared.
+        """
+        other = copy.copy(self)
+        other._form, other._enhancing_form = over_time(self._form), over_time(self._enhancing_form)
+        return other
 
     @overload
     def fuse(self, a: Kind, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]") -> Kind: ...

@@ -13,12 +13,13 @@ from typing import NoReturn
 from ..errors import InputError, escaped
 from ..execution.progress import drop_unwritable_stderr, occupy_closed_streams, say
 from ..version import __version__
-from . import align, convert, enhance, evaluate, fuse, info, pansharpen, train
+from . import align, convert, enhance, evaluate, fuse, info, pansharpen, train, video
 from .flags import WrongUsage
 
 VERBS = (
     ("fuse", fuse, "fuse aligned images of one scene into one, or folders of pairs"),
     ("enhance", enhance, "enhance one image, or a folder of them"),
+    ("video", video, "fuse two videos of one scene into one"),
     ("align", align, "warp an image onto another one of the same scene"),
     ("pansharpen", pansharpen, "sharpen multispectral bands with a panchromatic raster"),
     ("convert", convert, "convert the paper's released checkpoint to gifnet's format"),

@@ -77,10 +77,11 @@ def drop_unwritable_stderr() -> None:
 
 
 @contextmanager
-def reporter(progress: Progress) -> Iterator[Steps]:
+def reporter(progress: Progress, unit: str = "step") -> Iterator[Steps]:
     """What to call after every step with the number done and the number of all.
 
-    A function is called itself. True: a bar on stderr. None: a bar, but only on a terminal and after two seconds.
+    A function is called itself. True: a bar on stderr, which counts in ``unit``. None: a bar, but only on a terminal
+    and after two seconds.
     """
     if callable(progress):
         yield progress
@@ -88,7 +89,7 @@ def reporter(progress: Progress) -> Iterator[Steps]:
     if progress is False or (progress is None and not STDERR.isatty()):
         yield lambda done, steps: None
         return
-    with bar(desc="gifnet", unit="step", delay=0 if progress else BAR_DELAY, leave=bool(progress)) as shown:
+    with bar(desc="gifnet", unit=unit, delay=0 if progress else BAR_DELAY, leave=bool(progress)) as shown:
 
         def report(done: int, steps: int) -> None:
             shown.total = steps

@@ -71,6 +71,10 @@ def open_raster(raster: RasterName) -> Iterator[Any]:
         _check_file(name)
         for sidecar in _sidecars(name):
             _opened(sidecar).close()
+    elif _SCHEME.match(name):
+        for suffix in SIDECARS:
+            _check_remote_sidecar(name + suffix)
+            _check_remote_sidecar(name + suffix.upper())
     with _opened(name) as dataset:
         _check_content(dataset)
         yield dataset
@@ -142,6 +146,15 @@ def _sidecars(name: str) -> list[str]:
     except OSError:  # a folder whose files may be read but not listed
         return []
     return [os.path.join(folder, one) for one in beside if one.lower() in wanted]
+
+
+def _check_remote_sidecar(name: str) -> None:
+    """As for local files; whether there is one shows only when it is opened."""
+    try:
+        _opened(name).close()
+    except InputError as error:
+        if "not recognized as being in a supported file format" in str(error):  # it is there
+            raise
 
 
 def _hint(name: str) -> str:

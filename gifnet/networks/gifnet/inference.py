@@ -34,6 +34,7 @@ from .folded import (
 )
 from .layers import shrink
 from .model import GIFNet
+from .moments import MomentsOverTime
 from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, make_plan, padded, shortest_tile
 from .statistics import Moments
 
@@ -75,9 +76,14 @@ class Map:
 class TiledGIFNet(nn.Module):
     """``FoldedGIFNet`` for images of any size."""
 
-    def __init__(self, folded: FoldedGIFNet, chunk: int | None = None) -> None:
+    def __init__(self, folded: FoldedGIFNet, chunk: int | None = None, memory: MomentsOverTime | None = None) -> None:
         super().__init__()
         self.folded, self.chunk = folded, chunk  # None: by device and precision
+        self.memory = memory  # None: each image has its own statistics
+
+    def over_time(self) -> "TiledGIFNet":
+        """For the images of one video, in their order: see ``MomentsOverTime``. It shares the weights."""
+        return TiledGIFNet(self.folded, self.chunk, MomentsOverTime()).eval()
 
     def forward(self, a: Tensor, b: Tensor, plan: Plan | None = None, progress: Progress | None = None) -> Tensor:
         """Fuse planes (B, 1, H, W), any floating dtype in [0, 1], one pair after the other; float32 (B, 1, H, W).
@@ -125,6 +131,8 @@ class TiledGIFNet(nn.Module):
                 for of_main, of_other in run.embed(tile):
                     main, other = main.merged(of_main), other.merged(of_other)
                 progress(done, steps)
+            if self.memory is not None:
+                main, other = self.memory.smoothed("main", main), self.memory.smoothed("other", other)
             run.cross_matrices = (
                 workers.call(lambda: self.folded.cross_main.matrices(main.statistics()).to(run.like)),
                 workers.call(lambda: self.folded.cross_other.matrices(other.statistics()).to(run.like)),
@@ -133,6 +141,8 @@ class TiledGIFNet(nn.Module):
                 for of_mixed in run.cross(tile):
                     mixed = mixed.merged(of_mixed)
                 progress(done, steps)
+            if self.memory is not None:
+                mixed = self.memory.smoothed("mixed", mixed)
             run.shifted_matrices = workers.call(
                 lambda: self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
             )

@@ -101,7 +101,7 @@ class WeightedOperations:
         x = as_image(features)
         z = F.conv2d(x, self.folded.compress, self.folded.compress_bias)
         operands = as_features(F.conv2d(zero_padded(z, sides), self.weight, self.bias))
-        logits, residual, factor = operands.split([SIDE**2, self.channels, self.channels], dim=-1)
+        logits, residual, factor = operands.split_with_sizes([SIDE**2, self.channels, self.channels], dim=-1)
         kernel = logits.softmax(dim=-1) * self.folded.hamming
         kernel = kernel * (-self.high_pass / kernel.sum(dim=-1, keepdim=True))
         kernel[..., SIDE**2 // 2] += self.kept

@@ -138,7 +138,7 @@ class WindowBias(nn.Module):
         if shape == (self.window, self.window):
             return self.bias[None]
         size = shape.height * shape.width
-        grid = self.bias.unflatten(2, (self.window, self.window)).unflatten(1, (self.window, self.window))
+        grid = self.bias.view(self.heads, self.window, self.window, self.window, self.window)
         part = grid[:, : shape.height, : shape.width, : shape.height, : shape.width]
         return part.reshape(1, self.heads, size, size)
 
@@ -153,7 +153,8 @@ class FoldedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (N, C), changed in place."""
-        return self.second.add_to(x, F.gelu(self.first(normalised(x))))
+        y: Tensor = self.second.add_to(x, F.gelu(self.first(normalised(x))))
+        return y
 
 
 def normalised(x: Tensor) -> Tensor:
@@ -195,7 +196,7 @@ class FoldedStream(nn.Module):
         # What IPA makes of the attention's result x: x itself, its query, the values of either stream's attention,
         # and the relation MLP's first layer where x comes first, and where it comes second.
         relation = Matrix.of(block.ipa.relation[0])
-        channels = own.mlp[2].out_features
+        channels = own.attention.query.in_features
         self.expand = stacked(
             mine.project,
             *(
@@ -222,11 +223,12 @@ class FoldedStream(nn.Module):
         self, x: Tensor, own: Tensor, score: Tensor, query: Tensor, value: Tensor, other_value: Tensor
     ) -> Tensor:
         """The residual ``x`` (N, C), changed in place: with IPA's result on ``own``, and the MLP's on that."""
-        difference = self.key_difference(own * score).mul_(query).unflatten(-1, (self.heads, -1)).sum(-1)
+        difference = self.key_difference(own * score).mul_(query).view(len(x), self.heads, -1).sum(-1)
         share = difference.sigmoid_()[..., None]
-        value, other_value = (each.unflatten(-1, (self.heads, -1)) for each in (value, other_value))
+        value, other_value = (each.view(len(x), self.heads, -1) for each in (value, other_value))
         attended = torch.lerp(other_value, value, share.expand_as(value)).flatten(-2)
-        return self.mlp(self.project.add_to(x.add_(own), attended))
+        y: Tensor = self.mlp(self.project.add_to(x.add_(own), attended))
+        return y
 
 
 class FoldedCrossBlock(nn.Module):
@@ -252,7 +254,8 @@ class FoldedCrossBlock(nn.Module):
         )
 
     def _score(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.relation(F.gelu(first + second)).softmax(dim=-1)
+        score: Tensor = self.relation(F.gelu(first + second)).softmax(dim=-1)
+        return score
 
 
 def folded_blocks(blocks: nn.ModuleList) -> nn.ModuleList:

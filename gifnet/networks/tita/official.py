@@ -140,7 +140,7 @@ def convert(state: Mapping[str, Tensor], file: str) -> TITA:
             )
         if not value.isfinite().all():
             raise CheckpointError(f"{file}: {name} has values that are not finite; weights must be")
-        renamed |= zip(parts, value.split(rows), strict=True)
+        renamed |= zip(parts, value.split_with_sizes(rows), strict=True)
     unused = sorted(theirs.keys() & _UNUSED)
     unknown = sorted(name for name in theirs.keys() - _UNUSED if not name.endswith(_DERIVED))
     if unknown:

@@ -5,7 +5,7 @@ What is not kept is computed again where it is needed, with wider halos.
 
 from ...execution.choice import check_budget, tile_sizes
 from ...execution.plan import Plan
-from ...options.values import check_tile
+from ...options.values import Tile, check_tile
 from ...regions import Region
 
 TILE = 512  # pixels a side, where memory allows
@@ -51,7 +51,7 @@ def make_plan(
     blocks: tuple[int, int, int],
     window: int,
     budget: int,
-    tile: int | str | None,
+    tile: Tile,
 ) -> Plan:
     """The fastest plan whose memory stays within ``budget`` bytes.
 

@@ -82,10 +82,13 @@ class TITAObjective(Objective[TITABatch]):
     def losses(self, batch: TITABatch) -> Tensor:
         """The three tasks' losses, (3,)."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            fused = self.model.predict(batch.a, batch.b)
-        parts = (tensor.chunk(len(TASKS)) for tensor in (fused.float(), *batch))
+            planes = self.model.predict(batch.a, batch.b).float()
+        fused, a, b, target = (tensor.chunk(len(TASKS)) for tensor in (planes, *batch))
         return torch.stack(
-            [task_loss(*planes, task, self.recipe.losses) for task, *planes in zip(TASKS, *parts, strict=True)]
+            [
+                task_loss(fused[index], a[index], b[index], target[index], task, self.recipe.losses)
+                for index, task in enumerate(TASKS)
+            ]
         )
 
     def _weights(self) -> list[float]:
