@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Mean, photo
+from conftest import Mean, StandIn, photo
 from PIL import Image
 
 import gifnet
@@ -176,8 +176,8 @@ class Recording(Mean):
 def recording() -> tuple[Fuser, Recording]:
     form = Recording()
 
-    class Network:
-        def inference_form(self, dtype: torch.dtype) -> Recording:
+    class Network(StandIn):
+        def form(self) -> Recording:
             return form
 
     return Fuser(Network(), "cpu"), form

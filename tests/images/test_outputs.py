@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Mean, Passing, photo
+from conftest import Mean, Passing, StandIn, photo
 from PIL import Image
 
 import gifnet
@@ -22,8 +22,8 @@ class Running(Mean):
         raise AssertionError("the network ran")
 
 
-class Untouched:
-    def inference_form(self, dtype: torch.dtype) -> Running:
+class Untouched(StandIn):
+    def form(self) -> Running:
         return Running()
 
 
