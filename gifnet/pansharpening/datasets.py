@@ -58,9 +58,9 @@ def rasterio_module() -> ModuleType:
 
 
 def raster_errors() -> tuple[type[Exception], ...]:
-    """What rasterio raises of files; before version 1.4, the second kind was none of the first."""
+    """What rasterio raises for files and their profiles; RasterioIOError is no RasterioError before version 1.4."""
     errors = rasterio_module().errors
-    return errors.RasterioError, errors.RasterioIOError
+    return errors.RasterioError, errors.RasterioIOError, ValueError
 
 
 def is_local(name: str) -> bool:
@@ -117,7 +117,7 @@ def _opened(name: str) -> Any:
     with without_warnings():
         try:
             return opener(name, driver=_formats(name))
-        except (*raster_errors(), ValueError) as error:
+        except raster_errors() as error:
             raise InputError(f"{name}: can't be read as a raster ({error}){_hint(name)}") from error
 
 

@@ -88,7 +88,7 @@ def output_raster(out: Path, scene: Scene) -> Iterator[Any]:
             with create_raster(temporary, **_profile(scene)) as sink:
                 _describe(scene, sink)
                 yield sink
-        except (*raster_errors(), ValueError) as error:
+        except raster_errors() as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{out}: can't be written ({error.__cause__ or error})") from error
