@@ -1,8 +1,8 @@
 """Image fusion with one model: GIFNet (Cheng et al., CVPR 2025).
 
 ``fuse(a, b)`` combines two or more aligned images of one scene, ``enhance(x)`` improves one, ``load(...)`` gives the
-model behind both. ``fuse_files`` and ``fuse_folders`` work on files, ``pansharpen`` on multispectral bands, and
-``align`` brings two images into line.
+model behind both. ``fuse_files`` and ``fuse_folders`` work on files, ``fuse_video`` and ``fuse_frames`` on videos and
+cameras, ``pansharpen`` on multispectral bands, and ``align`` brings two images into line.
 
 Each name is imported when it is first used, so that a part of the package can be imported without the others.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .fuser import Fuser
     from .pansharpening.dispatch import pansharpen
     from .prepare.alignment import Alignment, align
+    from .video.frames import fuse_frames
+    from .video.fusing import fuse_video
 
 __all__ = [
     "Alignment",
@@ -36,6 +38,8 @@ __all__ = [
     "fuse",
     "fuse_files",
     "fuse_folders",
+    "fuse_frames",
+    "fuse_video",
     "load",
     "pansharpen",
 ]
@@ -50,6 +54,8 @@ _HOMES = {
     "fuse": "api",
     "fuse_files": "batch.files",
     "fuse_folders": "batch.folders",
+    "fuse_frames": "video.frames",
+    "fuse_video": "video.fusing",
     "load": "api",
     "pansharpen": "pansharpening.dispatch",
 }

@@ -1,7 +1,8 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
+import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -12,19 +13,22 @@ from torch import Tensor, nn
 
 from .checkpoints.format import network_sha256
 from .errors import InputError
+from .execution.context import in_plain_context
 from .execution.device import choose_device, choose_dtype
-from .execution.form import Sink, Source, plane_jobs
+from .execution.form import Sink, Source, over_time, plane_jobs
 from .execution.margins import Margins
+from .execution.progress import reporter
 from .execution.running import DEFAULT, Execution
+from .execution.threads import alone
+from .execution.tiles import cut
 from .images import colour
+from .images.canvas import Canvas, canvas_for
 from .images.chroma import MARGIN
-from .images.lazy import ArrayCanvas, LazyPicture
 from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
-from .images.outputs import check_out
-from .images.picture import OF_STACKS, Picture, PictureInfo, ReadablePicture, check_alike
+from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
-from .images.reading import ImageLike, read
-from .networks.registry import SelfContained, enhancing_form, inference_form
+from .images.reading import ImageLike, bytes_to_read, read
+from .networks.registry import enhancing_form, inference_form
 from .options.declarations import STRENGTH
 from .options.keywords import EnhanceImageOptions, FuseImagesOptions
 from .options.values import Align, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
@@ -35,6 +39,8 @@ from .stack.composition import argument_names, fuse_stack
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+COPIED = 1024  # pixels a side of what is copied at once
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
@@ -47,7 +53,7 @@ class Fuser:
 
     def __init__(
         self,
-        network: nn.Module | SelfContained,
+        network: nn.Module,
         device: Device = "auto",
         dtype: Dtype = "auto",
         name: str = "",
@@ -58,8 +64,8 @@ class Fuser:
         self.name = name
         self._sha256 = sha256
         self._network = network
-        self._form = inference_form(network, self.dtype).to(self.device)
-        enhancing = enhancing_form(network, self.dtype)
+        self._form = alone(inference_form, network, self.dtype).to(self.device)
+        enhancing = alone(enhancing_form, network, self.dtype)
         self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
 
     @property
@@ -73,6 +79,16 @@ class Fuser:
     def to(self, device: Device | None = None, dtype: Dtype = "auto") -> "Fuser":
         """The same model on another device (None: this one) or in another precision ("auto": the device's own)."""
         return Fuser(self._network, self.device if device is None else device, dtype, self.name, self._sha256)
+
+    def over_time(self) -> "Fuser":
+        """The same model for the images of one video, in their order and from one thread at a time.
+
+        Statistics of the whole image, which GIFNet's norms need, follow slowly from one image to the next, so that they
+        don't flicker with the images' noise. Weights are shared.
+        """
+        other = copy.copy(self)
+        other._form, other._enhancing_form = over_time(self._form), over_time(self._enhancing_form)
+        return other
 
     @overload
     def fuse(self, a: Kind, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]") -> Kind: ...
@@ -188,13 +204,16 @@ class Fuser:
         preparation = Preparation.checked(page, stretch=stretch)
         return self.enhance_image(x, strength, preparation, Execution.checked(tile, memory, progress), out)
 
+    @in_plain_context
     def fuse_images(
         self, images: Sequence[ImageLike], preparation: Preparation, execution: Execution = DEFAULT, out: Any = None
     ) -> Any:
         """``fuse`` of two or more images, its options already checked."""
         if len(images) > 2:
             return self._fuse_stack(images, preparation, execution, out)
-        first, second = (read(image, name, preparation.page) for name, image in zip("ab", images, strict=True))
+        named = dict(zip("ab", images, strict=True))
+        self.check_memory(execution, preparation.page, named, out)
+        first, second = (read(image, name, preparation.page) for name, image in named.items())
         first, second = preparation.pair(first, second)
         check_alike(first, second)
         first, second = map(OneProfile(), (first, second))
@@ -207,6 +226,7 @@ class Fuser:
         def pictures(again: bool = False) -> Iterator[Picture]:
             one_profile = OneProfile()
             for name, image in zip(argument_names(), images, strict=False):
+                self.check_memory(execution, preparation.page, {name: image})
                 yield one_profile(preparation.one(read(image, name, preparation.page), again)).load()
 
         motion = preparation.motion(of_stack=True)
@@ -214,6 +234,7 @@ class Fuser:
         placed = pictures() if motion is None else align_stack(pictures(), motion).apply(pictures(again=True))
         return fuse_stack(placed, partial(self.fuse_planes, execution=execution))
 
+    @in_plain_context
     def enhance_image(
         self,
         x: ImageLike,
@@ -224,11 +245,21 @@ class Fuser:
     ) -> Any:
         """``enhance``, its options but ``strength`` already checked."""
         strength = STRENGTH.check(strength)
+        self.check_memory(execution, preparation.page, {"x": x}, out)
         picture = preparation.one(read(x, "x", preparation.page))
-        if strength == 0 and out is None and isinstance(picture, Picture):
-            return picture.pack(picture.pixels, picture.alpha)
+        if strength == 0:
+            return _copied(picture, execution, out)
         return self._execute(execution, picture, picture, strength, out)
 
+    def check_memory(
+        self, execution: Execution, page: int | None, images: Mapping[str, ImageLike], out: Any = None
+    ) -> None:
+        """Raise InputError, before anything is decoded, for images (by name) that with their result won't fit."""
+        sizes = [bytes_to_read(image, name, page) for name, image in images.items()]
+        elsewhere = out is not None or sizes[0] == 0  # the result is, as where the first one is read by regions
+        execution.check_images(self.device, sum(sizes) + (0 if elsewhere else max(sizes)))
+
+    @in_plain_context
     def fuse_planes(self, a: Tensor, b: Tensor, execution: Execution = DEFAULT) -> Tensor:
         """Luminance planes (B, 1, H, W), float32 in [0, 1], to the fused one, where ``a`` lies."""
         fused = torch.empty_like(a)
@@ -236,6 +267,7 @@ class Fuser:
         execution.run(self._form, self.device, (a.shape[-2], a.shape[-1]), jobs, 3 * a.nbytes)
         return fused
 
+    @in_plain_context
     def fuse_regions(self, source: Source, sink: Sink, height: int, width: int, execution: Execution = DEFAULT) -> None:
         """Fuse two luminance planes of any size, read and written by regions.
 
@@ -266,16 +298,7 @@ class Fuser:
         enhancing = strength is not None
         result = first.info() if enhancing else first.fused_with(second)
         count, (height, width) = first.layout.count, first.layout.sides
-        coloured = first.layout.coloured or second.layout.coloured
-        transparent = first.layout.transparent or second.layout.transparent
-        canvas: ArrayCanvas | TensorCanvas
-        if out is not None or isinstance(first, LazyPicture):
-            channels = 4 if transparent else 3 if coloured else 1
-            check_out(out, (first, second))
-            canvas = ArrayCanvas.like(first, result, channels, out)
-        else:
-            canvas = TensorCanvas(result, coloured, transparent, first.device)
-
+        canvas = canvas_for(result, (first, second), out)
         sink = _sinks(canvas, first, second, strength)
 
         def job(index: int) -> tuple[Source, Sink]:
@@ -291,14 +314,29 @@ class Fuser:
         return canvas.result()
 
 
+def _copied(picture: ReadablePicture, execution: Execution, out: Any) -> Any:
+    """A picture as it is, in its own kind or in ``out``."""
+    canvas = canvas_for(picture.info(), (picture,), out)
+    count, (height, width) = picture.layout.count, picture.layout.sides
+    regions = list(cut(Region(0, height, 0, width), COPIED))
+    with reporter(execution.progress) as report:
+        for done in range(count * len(regions)):
+            index, region = done // len(regions), regions[done % len(regions)]
+            canvas.write(index, region, *picture.region(index, region))
+            report(done + 1, count * len(regions))
+    return canvas.result()
+
+
 def _sinks(
-    canvas: "ArrayCanvas | TensorCanvas", first: ReadablePicture, second: ReadablePicture, strength: float | None
+    canvas: Canvas, first: ReadablePicture, second: ReadablePicture, strength: float | None
 ) -> Callable[[int], Sink]:
     """For the image number i of two pictures: where its fused luminance goes, to become pixels on a canvas."""
     merge: Callable[..., Merged]
     if strength is not None:
         merge = partial(enhanced, first, strength)
-    elif first.shows_colour() and second.shows_colour():
+        return _into(canvas, merge)
+    shown = first.shows_colour(), second.shows_colour()  # which may take reading all of them
+    if all(shown):
         height, width = first.layout.sides
         merge = partial(with_chroma_of_both, first, second)
 
@@ -309,10 +347,11 @@ def _sinks(
             return Margins(Region(0, height, 0, width), MARGIN, sink)
 
         return sink_with_margin
-    else:
-        coloured = second if not first.coloured or second.shows_colour() else first
-        merge = partial(with_chroma_of, coloured, first, second)
+    coloured = second if not first.coloured or shown[1] else first
+    return _into(canvas, partial(with_chroma_of, coloured, first, second))
 
+
+def _into(canvas: Canvas, merge: Callable[..., Merged]) -> Callable[[int], Sink]:
     def sink_of(index: int) -> Sink:
         def sink(region: Region, fused: Tensor) -> None:
             canvas.write(index, region, *merge(index, region, fused))
@@ -320,26 +359,3 @@ def _sinks(
         return sink
 
     return sink_of
-
-
-class TensorCanvas:
-    """Where a result goes by regions: planes in memory, which are packed in the end."""
-
-    def __init__(self, picture: PictureInfo, coloured: bool, transparent: bool, device: torch.device) -> None:
-        count, (height, width) = picture.layout.count, picture.layout.sides
-        self._picture = picture
-        self._pixels = torch.empty((count, 3 if coloured else 1, height, width), device=device)
-        self._alpha = torch.empty((count, 1, height, width), device=device) if transparent else None
-
-    @property
-    def nbytes(self) -> int:
-        return self._pixels.nbytes + (0 if self._alpha is None else self._alpha.nbytes)
-
-    def write(self, index: int, region: Region, pixels: Tensor, alpha: Tensor | None) -> None:
-        """Write pixels (1, 1 or 3, h, w) in [0, 1] and alpha where they belong."""
-        for whole, part in ((self._pixels, pixels), (self._alpha, alpha)):
-            if whole is not None and part is not None:
-                whole[index : index + 1, :, region.top : region.bottom, region.left : region.right] = part
-
-    def result(self) -> Any:
-        return self._picture.pack(self._pixels, self._alpha)

@@ -1,11 +1,14 @@
 """The command line as users meet it, a process: started as they do, or forked from one that has gifnet loaded."""
 
 import multiprocessing
+import multiprocessing.process
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def run_fresh(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -23,15 +26,10 @@ def run(*arguments: object, seconds: float = 300, **environment: str) -> subproc
     """
     if sys.platform != "linux":
         return run_fresh(*arguments, **environment)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["command_server"])
     words = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
         logs = Path(folder, "out"), Path(folder, "err")
-        process = context.Process(
-            target=_command_line, args=(words, os.getcwd(), {**os.environ, **environment}, *map(str, logs))
-        )
-        process.start()
+        process = forked(_command_line, words, os.getcwd(), {**os.environ, **environment}, *map(str, logs))
         process.join(seconds)
         if process.is_alive():
             process.kill()
@@ -40,6 +38,15 @@ def run(*arguments: object, seconds: float = 300, **environment: str) -> subproc
         out, err = (log.read_text() for log in logs)
     assert process.exitcode is not None
     return subprocess.CompletedProcess(words, process.exitcode, out, err)
+
+
+def forked(function: Callable[..., object], *arguments: Any) -> multiprocessing.process.BaseProcess:
+    """A function under way in a process that has imported gifnet and loaded its model before. On Linux only."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["command_server"])
+    process = context.Process(target=function, args=arguments)
+    process.start()
+    return process
 
 
 def _command_line(words: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:

@@ -20,7 +20,7 @@ from gifnet.evaluation import evaluate_folders
 from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
-OPTIONAL = ("cv2", "imagecodecs", "lightning_utilities", "matplotlib", "rasterio", "tifffile", "torchmetrics")
+OPTIONAL = ("av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "rasterio", "tifffile", "torchmetrics")
 
 
 @pytest.fixture
@@ -71,6 +71,10 @@ def plot(folder: Path) -> object:
     return load_figure_class()
 
 
+def fuse_videos(folder: Path) -> object:
+    return gifnet.fuse_video(folder / "a.mp4", folder / "b.mp4", folder / "out.mp4")
+
+
 def train(folder: Path) -> object:
     from gifnet.training import check_installed
 
@@ -87,6 +91,7 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("geo", "rasterio", pansharpen),
     ("metrics", "torchmetrics", measure),
     ("metrics", "torchmetrics", ssim),
+    ("video", "av", fuse_videos),
     ("train", "matplotlib", plot),
     ("train", "matplotlib", train),
     ("train", "torchmetrics", train),
@@ -113,6 +118,7 @@ def test_what_needs_an_extra_says_how_to_install_it(
         ("imagecodecs", "files", ["enhance", "deep.png", "-o", "out.png"]),
         ("rasterio", "geo", ["pansharpen", "ms.tif", "pan.tif", "-o", "out.tif"]),
         ("torchmetrics", "metrics", ["eval", "a", "b"]),
+        ("av", "video", ["video", "a.mp4", "b.mp4", "-o", "out.mp4"]),
         ("matplotlib", "train", ["eval", "a", "b", "--plot", "plot.png"]),
         ("matplotlib", "train", ["train", "a", "b", "-o", "run"]),
         ("torchmetrics", "train", ["train", "a", "b", "-o", "run"]),

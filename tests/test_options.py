@@ -25,7 +25,9 @@ from gifnet.prepare.preparation import Preparation
 PANSHARPENING = (declared.PAN_PROGRESS, declared.PAN_DTYPE)
 FOLDERS = (declared.FOLDER_PROGRESS,)
 EVALUATION = (declared.EVALUATION_PROGRESS,)
-VARIANTS = {*PANSHARPENING, *FOLDERS, *EVALUATION}
+FRAMES = (declared.VIDEO_STRETCH, declared.VIDEO_ALIGN)
+VIDEOS = (*FRAMES, declared.VIDEO_PROGRESS)
+VARIANTS = {*PANSHARPENING, *FOLDERS, *EVALUATION, *VIDEOS}
 COMMON = {
     option.name: option
     for option in vars(declared).values()
@@ -43,6 +45,8 @@ FUNCTIONS: list[tuple[Callable[..., Any], tuple[Option[Any], ...], set[str]]] = 
     (gifnet.enhance_file, (), {"x", "out"}),
     (gifnet.fuse_folders, FOLDERS, {"a_dir", "b_dir", "out_dir"}),
     (gifnet.enhance_folder, FOLDERS, {"x_dir", "out_dir"}),
+    (gifnet.fuse_video, VIDEOS, {"a", "b", "out"}),
+    (gifnet.fuse_frames, FRAMES, {"frames_a", "frames_b"}),
     (gifnet.pansharpen, PANSHARPENING, {"ms", "pan"}),
     (pansharpen_files, PANSHARPENING, {"ms", "pan", "out"}),
     (gifnet.align, (), {"a", "b"}),
@@ -138,6 +142,7 @@ VERBS: dict[str, tuple[list[Callable[..., Any]], dict[str, str]]] = {
         [gifnet.enhance_file, gifnet.enhance_folder],
         {"resume": "the default", "verbose": "logging, which is Python's"},
     ),
+    "video": ([gifnet.fuse_video], {}),
     "align": ([gifnet.align], {"crop": "of Alignment", "json": "Alignment.as_dict"}),
     "pansharpen": ([pansharpen_files], {}),
     "eval": (
@@ -222,6 +227,8 @@ def test_what_is_no_number_is_refused(option: Option[Any], no_number: object) ->
         (declared.TILE, 63),
         (declared.PAGE, -1),
         (declared.STRENGTH, 1.01),
+        (declared.OFFSET, "1"),
+        (declared.OFFSET, float("inf")),
     ],
 )
 def test_what_is_no_value_is_refused(option: Option[Any], wrong: object) -> None:

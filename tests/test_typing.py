@@ -24,6 +24,13 @@ assert_type(gifnet.fuse(image, x, x, stretch=(1, 99), device="cpu"), Image.Image
 assert_type(gifnet.enhance(x, 0.5, memory="2GB"), "np.ndarray[Any, Any]")
 assert_type(fuser.fuse(x, "b.png", resize="a", out=x), "np.ndarray[Any, Any]")
 assert_type(fuser.enhance(image, page=1), Image.Image)
+assert_type(gifnet.fuse(b"", x, model=fuser), bytes)
+assert_type(gifnet.enhance(x, model=fuser), "np.ndarray[Any, Any]")
+gifnet.fuse_files("a", "b", "c", model=fuser)
+gifnet.enhance_file("a", "c", model=fuser)
+gifnet.fuse_folders("a", "b", "c", model=fuser)
+gifnet.enhance_folder("a", "c", model=fuser)
+gifnet.pansharpen(x, x, model=fuser)
 
 gifnet.fuse(x, x, tyle=3)  # wrong: tyle
 gifnet.fuse(x, x, tile="all")  # wrong: No overload
@@ -40,6 +47,8 @@ gifnet.enhance_folder("a", "c", tyle=3)  # wrong: tyle
 gifnet.pansharpen(x, x, tyle=3)  # wrong: tyle
 gifnet.align(x, x, motion="turn")  # wrong: motion
 gifnet.load(devise="cpu")  # wrong: devise
+gifnet.load(fuser)  # wrong: Fuser
+gifnet.fuse_files("a", "b", "c", model=3)  # wrong: int
 """
 
 

@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from typing import TypeVar
+
+from ..execution.threads import Threads
 
 Job = TypeVar("Job")
 Read = TypeVar("Read")
@@ -21,8 +23,9 @@ def overlapped(
     """Each job with what went wrong, or None, in the order of ``jobs``; one job's failure leaves the others alone.
 
     ``compute`` runs in the caller's thread, one job at a time; meanwhile one thread reads up to ``ahead`` jobs in
-    advance and another writes up to ``ahead`` behind, each in order. When the caller closes the iterator or an
-    interrupt ends it, nothing more is read, and what was computed is still written.
+    advance and another writes up to ``ahead`` behind, each in order. Where the system allows no more threads, the
+    caller's does their work too. When the caller closes the iterator or an interrupt ends it, nothing more is read, and
+    what was computed is still written.
     """
     remaining = iter(jobs)
     reading: deque[tuple[Job, Future[Read]]] = deque()
@@ -32,7 +35,7 @@ def overlapped(
         for job in islice(remaining, ahead + 1 - len(reading)):
             reading.append((job, reader.submit(read, job)))
 
-    with ThreadPoolExecutor(1, "gifnet-write") as writer, ThreadPoolExecutor(1, "gifnet-read") as reader:
+    with Threads(1, "gifnet-write") as writer, Threads(1, "gifnet-read") as reader:
         try:
             read_on()
             while reading:
@@ -54,7 +57,7 @@ def _computed(
     source: "Future[Read]",
     compute: Callable[[Job, Read], Computed],
     write: Callable[[Job, Computed], None],
-    writer: ThreadPoolExecutor,
+    writer: Threads,
 ) -> "Future[None]":
     """The job's writing, under way; or its failure before that."""
     try:

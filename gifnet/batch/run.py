@@ -10,10 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from .. import version
 from ..errors import InputError, escaped
+from ..execution.progress import bar
 from ..execution.running import Execution
 from ..files.atomic import atomic_path
 from ..files.raster import Raster
@@ -21,7 +20,7 @@ from ..fuser import Fuser
 from ..images.picture import ReadablePicture
 from ..options.values import Lines, Progress
 from ..prepare.preparation import Preparation
-from .files import check_result, read_image, write_image
+from .files import check_result, read_images, write_image
 from .manifest import NAME, Event, Manifest, flush_to_disk
 from .pairing import FolderFailure, Match
 from .pipeline import overlapped
@@ -120,10 +119,10 @@ class Run:
         disable = True if progress is False or callable(progress) else None  # None: unless stderr is a terminal
         with (
             closing(overlapped(jobs, self.read, self.compute, self.write)) as outcomes,
-            tqdm(total=len(jobs), desc=self.task.name, unit="image", disable=disable) as bar,
+            bar(total=len(jobs), desc=self.task.name, unit="image", disable=disable) as shown,
         ):
             for count, (job, error) in enumerate(outcomes, 1):
-                bar.update()
+                shown.update()
                 if callable(progress):
                     progress(count, len(jobs))
                 if error is None:
@@ -131,7 +130,7 @@ class Run:
                     continue
                 failure = FolderFailure(job.match.name, job.match.inputs, _reason(error))
                 failures.append(failure)
-                bar.set_postfix(failed=len(failures))
+                shown.set_postfix(failed=len(failures))
                 self.manifest.append(self.event(job, "failed", failure.reason))
                 self.conduct.tell(f"{failure.name}: {failure.reason}")
         return done, failures
@@ -140,8 +139,7 @@ class Run:
         with job.timed():
             self.check_target(job)
             job.stamps = [_stamp(path) for path in job.match.inputs]
-            page = self.task.preparation.page
-            pictures: list[ReadablePicture] = [read_image(path, page) for path in job.match.inputs]
+            pictures = read_images(job.match.inputs, self.task.preparation, self.task.execution, self.fuser)
             check_result(self.out / job.match.output, *pictures)
             return pictures
 

@@ -1,1 +1,1 @@
-"""Weights: their file format, and where they come from."""
+"""Files of weights: their contents and format, where they come from, and the conversion of others'."""

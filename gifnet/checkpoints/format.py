@@ -18,6 +18,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..execution.context import NothingDrawn
+from ..execution.threads import alone
 from ..files.atomic import atomic_path
 from ..files.limits import DERIVED, WEIGHTS_HEADER
 from ..networks.registry import Architecture, architecture_of, enhancing_form, registered
@@ -110,7 +112,10 @@ def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[st
 
 def read_weights(path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> LoadedWeights:
     """``load_weights``, and the hash of what was loaded. The file is read once: what is hashed is what is used."""
-    path = Path(path)
+    return alone(_read_weights, Path(path), sha256, config)
+
+
+def _read_weights(path: Path, sha256: str | None, config: Mapping[str, Any] | None) -> LoadedWeights:
     expected = None if sha256 is None else _checked_digits(sha256)
     with opened(path) as file:
         try:
@@ -126,7 +131,7 @@ def read_weights(path: str | Path, sha256: str | None = None, config: Mapping[st
         _check_hash(path, found, expected)
     for name, value in state.items():
         _check_finite(path, name, value)
-    model = _build(path, metadata)
+    model = _build(path, metadata).float()  # torch's default may be another
     model.load_state_dict(state, strict=True)
     _check_output(path, model.eval())
     return LoadedWeights(model, found)
@@ -229,7 +234,7 @@ def _parse_metadata(path: Path, header: Header, config: Mapping[str, Any] | None
 
 def _build(path: Path, metadata: _Metadata) -> nn.Module:
     try:
-        with torch.random.fork_rng(devices=[]):  # the initial values are thrown away: leave the caller's seed alone
+        with NothingDrawn():
             return metadata.architecture.network(metadata.config)
     except (RuntimeError, OverflowError, TypeError) as error:  # what torch raises for sizes beyond all memory
         raise CheckpointError(f"{path}: {metadata.config} does not make a network ({error})") from error
@@ -265,7 +270,7 @@ def _check_tensors(path: Path, header: Header, shapes: Mapping[str, list[int]]) 
 
 def _check_output(path: Path, network: nn.Module) -> None:
     """Raise CheckpointError for a network that gives no images: not numbers, or nothing but black and white."""
-    ramp = torch.linspace(0.1, 0.9, _PROBE).expand(1, 1, _PROBE, _PROBE)
+    ramp = torch.linspace(0.1, 0.9, _PROBE, dtype=torch.float32).expand(1, 1, _PROBE, _PROBE)
     planes = torch.cat([ramp, ramp], dim=1)
     with torch.inference_mode():
         results = [network(ramp, ramp.mT)]

@@ -77,6 +77,11 @@ def _find(name_or_path: str | os.PathLike[str]) -> ResolvedWeights:
         return found
     name = os.fspath(name_or_path)
     repository = _REPOSITORY.fullmatch(name)
+    if not repository and name in registered():
+        raise CheckpointError(
+            f"{name}: gifnet knows this network, but comes with no weights for it; give a .safetensors file, such as "
+            f"gifnet train --network {name} makes"
+        )
     if not repository:
         raise CheckpointError(f"{name!r} is no file and no weights that gifnet knows; {_VALID}")
     _check_repository(repository["repository"], repository["revision"], name)
@@ -191,7 +196,7 @@ def _download(repository: str, filename: str, revision: str | None, label: str, 
     except RevisionNotFoundError as error:
         raise CheckpointError(
             f"{label}: the repository has no revision {revision!r}; give a branch, tag or commit of it, or leave "
-            "@revision away for its main branch"
+            "@revision out for its main branch"
         ) from error
     except LocalEntryNotFoundError as error:  # before the more general EntryNotFoundError
         if optional:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..execution.threads import alone
 from ..networks.registry import registered
 from .contents import NotWholeError, opened, read_header, read_tensors
 
@@ -32,7 +33,10 @@ def convert_official(path: str | Path) -> nn.Module:
     Raises CheckpointError, naming the file and what would be right, when it is no such checkpoint: not readable with
     ``weights_only=True``, not a dict of tensors, of no known network, or not quite as the network's converter wants it.
     """
-    path = Path(path)
+    return alone(_converted, Path(path))
+
+
+def _converted(path: Path) -> nn.Module:
     state = _read(path)
     for network in registered().values():
         if network.converter and network.converter.recognises(state):

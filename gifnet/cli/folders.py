@@ -2,16 +2,14 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ..batch.folders import FolderResult
 from ..batch.manifest import NAME
 from ..errors import InputError, escaped
+from ..execution.progress import say
 from ..files.formats import WRITABLE, check_suffix
 from ..options.declarations import OVERWRITE, RECURSIVE, SKIP_UNMATCHED, SUFFIX, Option
 from .flags import WrongUsage, add_options
@@ -66,7 +64,7 @@ def check_file_output(output: str) -> None:
 
 def tell(line: str) -> None:
     """Say something on stderr, beside a progress bar if there is one."""
-    tqdm.write(f"gifnet: {escaped(line)}", file=sys.stderr)
+    say(f"gifnet: {escaped(line)}")
 
 
 def summarise(result: FolderResult, output: str, quiet: bool) -> int:

@@ -5,20 +5,21 @@ Exit status: 0 done, 1 the work failed (a line on stderr says why), 2 wrong usag
 
 import argparse
 import logging
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
 from ..errors import InputError, escaped
+from ..execution.progress import drop_unwritable_stderr, occupy_closed_streams, say
 from ..version import __version__
-from . import align, convert, enhance, evaluate, fuse, info, pansharpen, train
+from . import align, convert, enhance, evaluate, fuse, info, pansharpen, train, video
 from .flags import WrongUsage
 
 VERBS = (
     ("fuse", fuse, "fuse aligned images of one scene into one, or folders of pairs"),
     ("enhance", enhance, "enhance one image, or a folder of them"),
+    ("video", video, "fuse two videos of one scene into one"),
     ("align", align, "warp an image onto another one of the same scene"),
     ("pansharpen", pansharpen, "sharpen multispectral bands with a panchromatic raster"),
     ("convert", convert, "convert the paper's released checkpoint to gifnet's format"),
@@ -37,22 +38,25 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    occupy_closed_streams()
     parser = build_parser()
-    args = parser.parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = args.run
     try:
+        args = parser.parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = args.run
         with _quiet_decoders():
             return run(args)
     except WrongUsage as error:
         command: argparse.ArgumentParser = args.command
         command.error(str(error))
     except KeyboardInterrupt:
-        print("gifnet: interrupted", file=sys.stderr)
+        say("gifnet: interrupted")
         return 130
     except (InputError, OSError, MemoryError, RuntimeError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        print(f"gifnet: {escaped(message)}", file=sys.stderr)
+        say(f"gifnet: {escaped(message)}")
         return 1
+    finally:
+        drop_unwritable_stderr()
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """The subcommand ``gifnet train``."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from ..errors import escaped
+from ..execution.progress import say
 from ..options.declarations import DEVICE, MAX_PIXELS
 from ..training.objective import Sources
 from ..training.run import HeldOut, train
@@ -74,5 +74,5 @@ def run(args: argparse.Namespace) -> int:
     if stopped is None:
         return 0
     message = f"{args.output}: stopped by {stopped.name}; the same command goes on from there"
-    print(f"gifnet: {escaped(message)}", file=sys.stderr)
+    say(f"gifnet: {escaped(message)}")
     return 128 + stopped

@@ -1,7 +1,7 @@
 """Measuring fused images, or models, on folders of pairs and on sets of them.
 
-``measure`` does the work, ``report`` makes tables of what it found and ``figure`` draws it; ``command`` is
-``gifnet eval``.
+``measure`` does the work, ``report`` makes tables of what it found, and ``figure`` draws it. On the command line this
+is ``gifnet eval``.
 """
 
 from .figure import plot

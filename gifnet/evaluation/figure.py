@@ -1,4 +1,4 @@
-"""An evaluation drawn: means as bars, with the deviations."""
+"""An evaluation as a figure: the means as bars, with their deviations."""
 
 import math
 import os

@@ -6,6 +6,10 @@ from .memory import show_bytes
 from .plan import Plan
 
 
+class TooLittleMemory(InputError):
+    """Even the least plan takes more than may be used."""
+
+
 def tile_sizes(tile: Tile, largest: int, grid: int = 1) -> list[int]:
     """The sizes that ``tile`` lets a plan choose from, largest first, all on a grid of so many pixels.
 
@@ -16,10 +20,10 @@ def tile_sizes(tile: Tile, largest: int, grid: int = 1) -> list[int]:
 
 
 def check_budget(plan: Plan, height: int, width: int, budget: int) -> Plan:
-    """``plan``, the least that was found, if it stays within ``budget`` bytes. Raises InputError."""
+    """``plan``, the least that was found, if it stays within ``budget`` bytes. Raises TooLittleMemory."""
     if plan.bytes <= budget:
         return plan
-    raise InputError(
+    raise TooLittleMemory(
         f"memory: {width}×{height} pixels take {show_bytes(plan.bytes)} beside the images themselves in tiles of "
         f"{plan.tile}, but only {show_bytes(budget)} may be used; give more memory"
         + (" or smaller tiles" if plan.tile and plan.tile > SMALLEST_TILE else "")

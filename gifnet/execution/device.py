@@ -5,6 +5,7 @@ import os
 import torch
 
 from ..errors import InputError
+from .precision import fastest_dtype
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 DEVICE_VARIABLE = "GIFNET_DEVICE"
@@ -39,13 +40,16 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
 def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     """``"auto"``: float16 on CUDA, whose result stays within one level of 255 of float32's; float32 elsewhere.
 
-    Raises InputError for anything but float32, float16 and bfloat16.
+    ``"fastest"``: what is quickest here, see ``precision``. Raises InputError for anything else but float32, float16
+    and bfloat16.
     """
+    if dtype == "fastest":
+        return fastest_dtype(device)
     if dtype == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if chosen is None or chosen not in DTYPES.values():
-        raise InputError(f"dtype: {dtype!r} is not supported; use 'auto', {', '.join(map(repr, DTYPES))}")
+        raise InputError(f"dtype: {dtype!r} is not supported; use 'auto', 'fastest', {', '.join(map(repr, DTYPES))}")
     return chosen
 
 

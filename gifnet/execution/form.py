@@ -55,6 +55,16 @@ class InferenceForm(Protocol):
         """Fuse one pair; ``plan`` None: in one piece. ``progress`` is told the steps done and their number."""
 
 
+def over_time(form: InferenceForm) -> InferenceForm:
+    """The form for the images of one video, in their order.
+
+    Where a network's result depends on statistics of the whole image, these follow slowly from image to image, or the
+    result would flicker with their noise. Such a form has a method ``over_time``; any other is given back.
+    """
+    smoothed: Callable[[], InferenceForm] | None = getattr(form, "over_time", None)
+    return form if smoothed is None else smoothed()
+
+
 class Swapped:
     """An inference form that is given the second plane first."""
 
@@ -63,6 +73,9 @@ class Swapped:
 
     def to(self, device: torch.device) -> "Swapped":
         return Swapped(self._form.to(device))
+
+    def over_time(self) -> "Swapped":
+        return Swapped(over_time(self._form))
 
     def make_plan(self, height: int, width: int, budget: int, tile: Tile) -> Plan:
         return self._form.make_plan(height, width, budget, tile)

@@ -11,10 +11,9 @@ from ..regions import Region
 from .choice import check_budget, tile_sizes
 from .form import Sink, Source
 from .plan import Plan
-from .tiles import cut
+from .tiles import WHOLE, cut
 
 TILE = 512  # pixels a side, where memory allows
-WHOLE = 1 << 30  # more pixels a side than any image has
 
 
 class LocalForm:
@@ -26,11 +25,21 @@ class LocalForm:
         halo: how many pixels around it a pixel of the result depends on.
         values: how many values a pixel keeps in memory at once, at most, while the network computes.
         grid: where the network cuts the image into windows or makes it smaller: by how many pixels. Tiles begin there.
+        planes: the dtype that it takes planes in; None: ``dtype``.
     """
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype, halo: int, values: int, grid: int = 1) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        dtype: torch.dtype,
+        halo: int,
+        values: int,
+        grid: int = 1,
+        planes: torch.dtype | None = None,
+    ) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False).to(dtype)
         self.dtype, self.values, self.grid = dtype, values, grid
+        self.planes = planes or dtype
         self.halo = halo + -halo % grid
         self.device = torch.device("cpu")
 
@@ -68,7 +77,7 @@ class LocalForm:
         with torch.inference_mode():
             for done, tile in enumerate(tiles, 1):
                 around = tile.grown(self.halo, image)
-                planes = source(around).to(self.device, self.dtype)
+                planes = source(around).to(self.device, self.planes)
                 fused = self.network(planes[:, :1], planes[:, 1:])
                 sink(tile, tile.crop(fused.float().clamp(0, 1), around))
                 progress(done, len(tiles))

@@ -1,16 +1,19 @@
 """How much memory there is, and how amounts of it are shown."""
 
 import os
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-CGROUPS = (  # limit and use, of version 2 and of version 1
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
-)
+ROOT = Path("/")  # of the system's files
 UNKNOWN = 4_000_000_000  # bytes, where the system does not say
+# Of memory.stat: what the system takes back by itself when memory is wanted.
+_CACHE = ("inactive_file", "active_file", "slab_reclaimable")
+_ALLOCATOR_S_WORDS = ("not enough memory", "can't allocate memory", "out of memory")
+_TOTAL_CACHE = ("total_inactive_file", "total_active_file")  # of version 1, subgroups included
 
 
 def free_memory(device: torch.device) -> int:
@@ -18,9 +21,7 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
-    if device.type == "mps":
-        return _system_memory()  # which the GPU shares
-    return min([_system_memory(), *_cgroup_memory()])
+    return max(0, min([_system_memory(), *_group_memory(), *_process_memory()]))  # a GPU of MPS shares it
 
 
 def _system_memory() -> int:
@@ -36,13 +37,86 @@ def _system_memory() -> int:
         return UNKNOWN  # Windows
 
 
-def _cgroup_memory() -> list[int]:
-    """What a container's limit leaves, if there is one."""
-    left = []
-    for limit, use in CGROUPS:
-        with suppress(OSError, ValueError):  # no such file, or "max"
-            left.append(int(limit.read_text()) - int(use.read_text()))
+def _process_memory() -> list[int]:
+    """What a limit of the process's own address space (``ulimit -v``) leaves, if there is one."""
+    if sys.platform == "win32":
+        return []
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return []
+    with suppress(OSError, ValueError, IndexError):
+        return [limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()]
+    return [limit // 2]  # what is taken of it is not known
+
+
+def _group_memory() -> list[int]:
+    """What the limits of the process's control group leave, and of all groups above it: a container's, a service's.
+
+    What the group's files hold in the page cache is free: the system drops it when memory is wanted.
+    """
+    left: list[int] = []
+    for folder, version in _groups():
+        names = ("memory.max", "memory.high") if version == 2 else ("memory.limit_in_bytes",)
+        used = _number(folder / ("memory.current" if version == 2 else "memory.usage_in_bytes"))
+        if used is None:
+            continue
+        used -= min(used, _cached(folder, version))
+        limits = [limit for name in names if (limit := _number(folder / name)) is not None]
+        left += [limit - used for limit in limits]
     return left
+
+
+def _groups() -> Iterator[tuple[Path, int]]:
+    """The folders of the process's control groups that limit memory, from its own upwards, and their version."""
+    paths: dict[int, str] = {}
+    for line in _lines("proc/self/cgroup"):  # number:controllers:path
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers == "" or "memory" in controllers.split(","):
+            paths[1 if controllers else 2] = path
+    for line in _lines("proc/self/mountinfo"):
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(), after.split()
+        if len(fields) < 5 or not kind or kind[0] not in ("cgroup", "cgroup2"):
+            continue
+        version = 2 if kind[0] == "cgroup2" else 1
+        if version not in paths or (version == 1 and "memory" not in kind[-1].split(",")):
+            continue
+        # The mount may show only a part of the hierarchy, from its field "root" on.
+        top, shown, path = ROOT / fields[4].lstrip("/"), fields[3].rstrip("/"), paths[version]
+        inside = path[len(shown) :] if (path + "/").startswith(shown + "/") else ""
+        folder = top / inside.strip("/")
+        if ".." in Path(inside).parts or not folder.is_dir():  # of another namespace
+            folder = top
+        while True:
+            yield folder, version
+            if folder == top:
+                break
+            folder = folder.parent
+
+
+def _lines(name: str) -> list[str]:
+    try:
+        return (ROOT / name).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []  # not Linux
+
+
+def _number(path: Path) -> int | None:
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        return int(path.read_text())
+    return None
+
+
+def _cached(folder: Path, version: int) -> int:
+    values: dict[str, int] = {}
+    with suppress(OSError, ValueError):
+        for line in (folder / "memory.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            values[name] = int(value)
+    names = _TOTAL_CACHE if version == 1 and _TOTAL_CACHE[0] in values else _CACHE
+    return sum(values.get(name, 0) for name in names)
 
 
 def show_bytes(count: int) -> str:
@@ -53,3 +127,10 @@ def show_bytes(count: int) -> str:
         if count >= 0.9995 * size:
             return f"{round(count / size)} {unit}"
     return f"{count} bytes"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be had: Python's and NumPy's, torch's on a GPU and on a processor."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _ALLOCATOR_S_WORDS)

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from ..regions import SHORTEST, Region
 
+WHOLE = 1 << 30  # more pixels a side than any image has: one tile
+
 
 def cut(region: Region, size: int, shift: int = 0, shortest: int = SHORTEST) -> Iterator[Region]:
     """Cut ``region`` into tiles of about ``size`` pixels a side.

@@ -5,18 +5,20 @@ them busy, and each one's caches hold its own.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from .threads import Threads, can_use_one_core
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST_WORKERS = 8  # beyond which Python's own lock would hold them up; further cores share an operation
+MOST_WORKERS = 32  # beyond which there are not enough chunks of a tile at a time
 
 
 class Scratch(threading.local):
@@ -42,36 +44,45 @@ class Scratch(threading.local):
 class Workers:
     """Threads that each compute whole chunks; together they use as many cores as torch is set to.
 
-    On a GPU, which needs none, everything runs in the calling thread.
+    On a GPU, which needs none, everything runs in the calling thread. So it does where threads can't be held to one
+    core each: there, torch splits every operation itself. Where they can, every number of them gives the same bits.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.threads = torch.get_num_threads() if device.type == "cpu" else 1
-        self.count = min(self.threads, MOST_WORKERS)
-        self._pool: ThreadPoolExecutor | None = None
+        count = torch.get_num_threads() if device.type == "cpu" and can_use_one_core() else 1
+        self._threads = Threads(min(count, MOST_WORKERS) if count > 1 else 0, "gifnet")
 
     def __enter__(self) -> "Workers":
-        if self.count > 1:
-            self._pool = ThreadPoolExecutor(self.count, "gifnet", torch.set_num_threads, (self.threads // self.count,))
-            started = threading.Barrier(self.count + 1)
-            for _ in range(self.count):
-                self._pool.submit(started.wait)
-            started.wait()
-            # The number is each thread's own, but torch also notes it for threads to come: put that right.
-            torch.set_num_threads(self.threads)
+        self._threads.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
+        self._threads.__exit__(kind, error, trace)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """``function`` of each item, in their order; in inference mode, which is each thread's own too."""
+        """``function`` of each item, in their order; in inference mode, which is each thread's own too.
+
+        What is not begun when this iterator is closed, or what it raises, is left out.
+        """
 
         def compute(item: Item) -> Result:
             with torch.inference_mode():
                 return function(item)
 
-        return self._pool.map(compute, items) if self._pool else map(compute, items)
+        if not self._threads.started:
+            yield from map(compute, items)
+            return
+        results = deque(self._threads.submit(compute, item) for item in items)
+        try:
+            while results:
+                yield results.popleft().result()
+        finally:
+            for unread in results:
+                unread.cancel()
+
+    def call(self, function: Callable[[], Result]) -> Result:
+        """What ``function`` gives, computed as chunks are: on one core, in inference mode."""
+        (result,) = self.map(lambda _: function(), [None])
+        return result

@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import ExifTags, Image
+
+from .nodata import Missing
 
 ORIENTATION = ExifTags.Base.Orientation
 # What of EXIF describes the scene, the camera and the author; the rest of a TIFF's tags is the layout of its pixels.
@@ -27,8 +29,9 @@ _OF_A_LAYOUT = re.compile(
     r"\s*((ImageJ|SCIFIO)=|(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(OME|scn|DataObject)\b|\{.*\"shape\"|shape=\(|Aperio )",
     re.DOTALL,
 )
-# Pixel scale, tie points, transformation, keys with their numbers and texts; GDAL's nodata.
-_GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737, 42113)
+# Pixel scale, tie points (ground control points too), transformation, keys with their numbers and texts; GDAL's nodata;
+# RPCs.
+_GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Metadata:
     icc: bytes = b""  # an ICC profile
     dpi: tuple[float, float] | None = None  # pixels per inch, across and down
     geo: bytes = b""  # tags of a GeoTIFF's georeference, in the form of ``exif``
+    missing: Missing | None = field(default=None, compare=False)  # pixels without data; None: not looked for, or none
 
     @classmethod
     def of(
@@ -75,7 +79,11 @@ class Metadata:
 
     def resampled(self) -> "Metadata":
         """Of an image whose pixels are no longer where they were."""
-        return replace(self, geo=b"") if self.geo else self
+        return replace(self, geo=b"", missing=None) if self.geo else self
+
+    def looked_through(self, array: Any) -> "Metadata":
+        """With the pixels without data of the image (H, W, C)."""
+        return replace(self, missing=Missing.of(array, self.geo)) if self.geo else self
 
 
 NO_METADATA = Metadata()

@@ -63,6 +63,11 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def planes_of_mode(mode: str) -> int:
+    """How many planes a PIL image of this mode becomes, at least."""
+    return 1 if mode[0] in "1LIF" and mode not in ("LA", "La", "LAB") else 2 if mode in ("LA", "La") else 3
+
+
 def exif_of(image: Image.Image) -> Image.Exif:
     try:
         return image.getexif()
@@ -100,6 +105,8 @@ def decoding(name: str) -> Iterator[None]:
             f"{name}: {error}; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS (on the command line, give "
             "--max-pixels)"
         ) from error
+    except MemoryError as error:
+        raise InputError(f"{name}: too little memory to decode it; free some, or give smaller images") from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: can't be read as an image ({reason})") from error

@@ -22,7 +22,7 @@ from .formats import formats_to_open
 from .identity import refuse_unreadable
 from .limits import check_pixels, check_whole, size_of
 from .metadata import ORIENTATION, Metadata
-from .pillow import decoding, exif_of, from_pil, metadata_of
+from .pillow import decoding, exif_of, from_pil, metadata_of, planes_of_mode
 from .raster import Array, Raster
 from .tiff_pixels import declares_fewer_bits, read_deep_tiff
 
@@ -50,6 +50,22 @@ def read_file(source: "str | os.PathLike[str] | bytes", name: str, page: int | N
     page = check_page(page)
     with decoding(name), _opened(source, name) as file:
         return _read(file, name, page)
+
+
+def measure(source: "str | os.PathLike[str] | bytes", name: str, page: int | None = None) -> tuple[int, int, int]:
+    """Height, width and planes, at least, of the image that ``read_file`` would give; nothing is decoded.
+
+    Raises InputError as it does.
+    """
+    page = check_page(page) or 0
+    with decoding(name), _opened(source, name) as file:
+        refuse_unreadable(file, name)
+        if not tiff.is_tiff(file):
+            with _open(file, name) as opened:
+                return opened.height, opened.width, planes_of_mode(opened.mode)
+        images = tiff.images_of(file, name)
+        chosen = images[page if page < len(images) else 0]
+        return chosen.height, chosen.width, min(chosen.samples, 3)
 
 
 @contextmanager

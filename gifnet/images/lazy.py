@@ -16,8 +16,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..regions import Region
 from . import colour
-from .arrays import array_dtype, check_array_shape, from_array, interleaved, pack_array, planes_of
-from .levels import ScaleError, dtype_error, joined, normalise
+from .arrays import array_dtype, check_array_shape, from_array, pack_array, planes_of
+from .levels import ScaleError, dtype_error, normalise
 from .picture import Layout, Picture, PictureInfo, ReadablePicture, UnscaledPicture, result_dtype
 
 STRIP = 64  # rows that are searched for colour at once
@@ -74,7 +74,7 @@ class LazyPicture(ReadablePicture):
     def region(self, index: int, region: Region) -> tuple[Tensor, Tensor | None]:
         values = np.asarray(self.array[region.top : region.bottom, region.left : region.right])
         whole = normalise(planes_of(values if values.ndim == 3 else values[..., None]), self.name)  # a copy
-        _release(self.array)
+        release(self.array)
         return (whole[:, :3], whole[:, 3:]) if whole.shape[1] == 4 else (whole, None)
 
     def load(self) -> Picture:
@@ -105,57 +105,7 @@ class LazyPicture(ReadablePicture):
         return self.coloured and any(colour.shows(self.region(0, strip)[0]) for strip in strips)
 
 
-class ArrayCanvas:
-    """Where a result goes by regions: an array (H, W) or (H, W, C) of integers or floating point."""
-
-    def __init__(self, array: Any, dtype: torch.dtype) -> None:
-        self.array, self.dtype = array, dtype
-
-    @classmethod
-    def like(cls, picture: PictureInfo, result: PictureInfo, channels: int, out: Any = None) -> "ArrayCanvas":
-        """For ``result``, a fusion of ``picture``, in ``out`` or in a new array.
-
-        Raises InputError if ``out`` does not fit.
-        """
-        height, width = picture.layout.sides
-        flat = channels == 1 and isinstance(picture, LazyPicture) and len(picture.array.shape) == 2
-        shape = (height, width) if flat else (height, width, channels)
-        try:
-            like = torch.empty(0, dtype=result.dtype).numpy().dtype
-        except TypeError as error:
-            raise InputError(f"out: NumPy has no {result.dtype}; leave it, or give float32 images") from error
-        if isinstance(picture, LazyPicture):
-            like = np.dtype(picture.array.dtype)
-        if out is None:
-            return cls(np.empty(shape, like), result.dtype)
-        if not hasattr(out, "__setitem__") or not isinstance(out, ArrayLike):
-            raise InputError(f"out: {type(out).__name__} is no array; give one of shape {shape} and dtype {like}")
-        fits = tuple(out.shape) == shape or (
-            channels == 1 and tuple(out.shape) in ((height, width), (height, width, 1))
-        )
-        if not fits or np.dtype(out.dtype) != like:
-            raise InputError(f"out: {tuple(out.shape)} {out.dtype}; the result is {shape} {like}")
-        if isinstance(out, np.ndarray) and not out.flags.writeable:
-            raise InputError("out: is read-only; open it for writing, a numpy.memmap with mode 'r+'")
-        return cls(out, result.dtype)
-
-    @property
-    def nbytes(self) -> int:
-        return 0  # the caller's own memory, or a file
-
-    def write(self, index: int, region: Region, pixels: Tensor, alpha: Tensor | None) -> None:
-        """Write pixels (1, 1 or 3, h, w) in [0, 1] and alpha where they belong."""
-        values = interleaved(joined(pixels, alpha), self.dtype)
-        values = values.astype(self.array.dtype, copy=False)
-        values = values[..., 0] if len(self.array.shape) == 2 else values
-        self.array[region.top : region.bottom, region.left : region.right] = values
-        _release(self.array)
-
-    def result(self) -> Any:
-        return self.array
-
-
-def _release(array: Any) -> None:
+def release(array: Any) -> None:
     """Let go of the pages of a memory-mapped file that were touched, or they would fill the memory one by one.
 
     They stay in the file. Not of copy-on-write mappings, whose changes are nowhere else.

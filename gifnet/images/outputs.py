@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..errors import InputError
 from .lazy import ArrayLike, LazyPicture
+from .levels import LEVELS
 from .picture import ReadablePicture
+
+_IN_NUMPY = (*LEVELS, torch.float16, torch.float32, torch.float64)  # dtypes of images that it has
 
 
 def check_out(out: Any, pictures: Sequence[ReadablePicture]) -> None:
@@ -17,6 +22,8 @@ def check_out(out: Any, pictures: Sequence[ReadablePicture]) -> None:
     Results are written region by region while the inputs of others are still read, so the two must not share memory
     or a file. Small arrays in memory are copied when they are read, and may be their own ``out``.
     """
+    if isinstance(out, Tensor) and out.device.type == "cpu" and out.layout == torch.strided and out.dtype in _IN_NUMPY:
+        out = out.detach().numpy()
     if not isinstance(out, ArrayLike):
         return  # None, or what does not fit either
     try:
@@ -25,9 +32,6 @@ def check_out(out: Any, pictures: Sequence[ReadablePicture]) -> None:
         raise InputError(
             f"out: {type(out).__name__} of {out.dtype}; give a NumPy array, such as tensor.numpy() of one on the CPU"
         ) from error
-    count = pictures[0].layout.count
-    if count > 1:
-        raise InputError(f"out: {pictures[0].name} is a batch of {count} images; give out= for one image at a time")
     if isinstance(out, np.ndarray) and any(
         step == 0 and size > 1 for step, size in zip(out.strides, out.shape, strict=True)
     ):

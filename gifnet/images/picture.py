@@ -11,6 +11,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files.metadata import NO_METADATA, Metadata
+from ..files.nodata import Missing
 from ..regions import Region
 from . import colour
 from .levels import FLOATS, LEVELS, ScaleError, normalise
@@ -57,6 +59,7 @@ class PictureInfo:
     dtype: torch.dtype  # of the result
     metadata: Metadata = NO_METADATA
     file: bool = False  # read from a file, or the bytes of one
+    planar: bool = False  # of a kind whose channels come first, as tensors' do
     chromatic: bool = False  # of pictures let go: whether any pixel was not grey
 
     @property
@@ -98,6 +101,9 @@ class PictureInfo:
             metadata = next((picture.metadata for picture in every if picture.shows_colour()), metadata)
             geo = next((picture.metadata.geo for picture in every if picture.metadata.geo), b"")  # all have one grid
             metadata = replace(metadata, geo=geo)
+        missing = [picture.metadata.missing for picture in every if picture.metadata.missing is not None]
+        if missing:
+            metadata = replace(metadata, missing=reduce(Missing.joined, missing))
         if self.file:
             dtype = max({picture.dtype for picture in every if picture.file}, key=_FILE_DTYPES.index)
         return replace(self.info(), dtype=dtype, metadata=metadata)
@@ -148,6 +154,7 @@ class ReadablePicture(PictureInfo, ABC):
             dtype=self.dtype,
             metadata=self.metadata,
             file=self.file,
+            planar=self.planar,
             chromatic=chromatic,
         )
 
@@ -255,6 +262,7 @@ class UnscaledPicture(ReadablePicture):
             dtype=self.dtype,
             metadata=self.metadata,
             file=self.file,
+            planar=self.planar,
         )
 
 
@@ -267,24 +275,24 @@ def picture_of(
     dtype: torch.dtype,
     metadata: Metadata = NO_METADATA,
     file: bool = False,
+    planar: bool = False,
 ) -> Picture | UnscaledPicture:
     """A picture of planes (B, C, H, W) of any real dtype: ``colours`` of them, 1 or 3, the next one, if any, alpha.
 
     Raises InputError for what are no numbers, and for alpha beside values that have no scale.
     """
+    known: dict[str, Any] = {
+        "name": name, "packer": packer, "dtype": dtype, "metadata": metadata, "file": file, "planar": planar
+    }  # fmt: skip
     try:
         whole = normalise(planes, name)
     except ScaleError as error:
         if planes.shape[1] > colours:
             raise
         values = planes.detach().to(torch.float64 if planes.dtype.itemsize > 3 else torch.float32)
-        return UnscaledPicture(
-            values=values, problem=str(error), name=name, packer=packer, dtype=dtype, metadata=metadata, file=file
-        )
+        return UnscaledPicture(values=values, problem=str(error), **known)
     alpha = whole[:, colours:] if whole.shape[1] > colours else None
-    return Picture(
-        pixels=whole[:, :colours], alpha=alpha, name=name, packer=packer, dtype=dtype, metadata=metadata, file=file
-    )
+    return Picture(pixels=whole[:, :colours], alpha=alpha, **known)
 
 
 def result_dtype(dtype: torch.dtype) -> torch.dtype:

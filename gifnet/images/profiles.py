@@ -71,7 +71,7 @@ def _by_level(pixels: Tensor, transform: ImageCms.ImageCmsTransform) -> Tensor:
 
 
 def _by_table(pixels: Tensor, transform: ImageCms.ImageCmsTransform) -> Tensor:
-    axis = torch.linspace(0, 1, _STEPS)
+    axis = torch.linspace(0, 1, _STEPS, dtype=torch.float32)
     blue, green, red = torch.meshgrid(axis, axis, axis, indexing="ij")
     nodes = torch.stack([red, green, blue]).reshape(1, 3, _STEPS, _STEPS * _STEPS)
     table = _by_level(nodes, transform).reshape(1, 3, _STEPS, _STEPS, _STEPS).to(pixels.device)

@@ -1,5 +1,6 @@
 """Pictures of rasters: of what image files, their bytes and PIL images hold."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .picture import Packer, Picture, UnscaledPicture, picture_of, result_dtype
 
 
 def from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) -> Picture | UnscaledPicture:
+    raster = replace(raster, metadata=raster.metadata.looked_through(raster.array))
     colours = 1 if raster.array.shape[2] < 3 else 3
     dtype = result_dtype(array_dtype(raster.array.dtype, name))
     planes = planes_of(raster.array)
@@ -25,7 +27,8 @@ def from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) -
 
 def pack_raster(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Raster:
     planes = pixels if alpha is None else torch.cat([pixels, alpha], dim=1)
-    return Raster(interleaved(planes, dtype), metadata)
+    array = interleaved(planes, dtype)
+    return Raster(array if metadata.missing is None else metadata.missing.marked(array), metadata)
 
 
 def pack_pil(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Image.Image:

@@ -1,5 +1,6 @@
 """Whatever a caller has becomes a picture."""
 
+import math
 import os
 from typing import Any, TypeAlias
 
@@ -8,14 +9,15 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
-from ..files.pillow import from_pil
-from ..files.reading import read_file
+from ..files.pillow import from_pil, planes_of_mode
+from ..files.reading import measure, read_file
 from .arrays import from_array
 from .lazy import LazyPicture, is_lazy
 from .picture import ReadablePicture
 from .rasters import from_raster, pack_bytes, pack_pil, pack_pil_or_array, pack_raster
 from .tensors import from_tensor
 
+PIXEL = 4  # bytes, of one plane, in float32
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray[Any, Any] | Tensor | ReadablePicture"
 
 
@@ -49,6 +51,24 @@ def read(source: ImageLike, argument: str, page: int | None = None) -> ReadableP
     raise InputError(
         f"{argument}: {type(source).__name__} is no image; give a path, bytes, a PIL image, an array or a tensor"
     )
+
+
+def bytes_to_read(source: ImageLike, argument: str, page: int | None = None) -> int:
+    """What the planes of an image will take, at least, once it is read; 0 where ``read`` takes no memory, or refuses.
+
+    Nothing is decoded.
+    """
+    if isinstance(source, Image.Image):
+        return source.width * source.height * planes_of_mode(source.mode) * PIXEL
+    if isinstance(source, (str, os.PathLike, bytes)):
+        try:
+            height, width, planes = measure(source, argument, page)
+        except InputError:  # which ``read`` raises too
+            return 0
+        return height * width * planes * PIXEL
+    if isinstance(source, Tensor) or (isinstance(source, np.ndarray) and not is_lazy(source)):
+        return math.prod(source.shape) * PIXEL
+    return 0
 
 
 def read_for_writing(path: str | os.PathLike[str], page: int | None = None) -> ReadablePicture:

@@ -23,7 +23,8 @@ def from_tensor(tensor: Tensor, name: str) -> Picture | UnscaledPicture:
     planes = tensor if tensor.ndim == 4 else tensor[None]
     packer = partial(pack_tensor, device=tensor.device, flat=tensor.ndim == 3)
     dtype = result_dtype(tensor.dtype)
-    return picture_of(planes, 1 if planes.shape[1] == 1 else 3, name=name, packer=packer, dtype=dtype)
+    colours = 1 if planes.shape[1] == 1 else 3
+    return picture_of(planes, colours, name=name, packer=packer, dtype=dtype, planar=True)
 
 
 def pack_tensor(

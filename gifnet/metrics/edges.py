@@ -1,4 +1,4 @@
-"""Metrics of how the sources' edges survive fusion, after Xydeas and Petrović: Qabf and Nabf.
+"""Qabf and Nabf: how well the sources' edges survive fusion, after Xydeas and Petrović.
 
 Both compare edge strength g and edge orientation α of Sobel's gradient, pixel by pixel, through sigmoids.
 """

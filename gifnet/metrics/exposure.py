@@ -1,4 +1,4 @@
-"""The metric of exposure fusion, MEF-SSIM: how much of the exposures' structure and contrast the fused image shows."""
+"""MEF-SSIM, the metric of exposure fusion: how much of the exposures' structure and contrast the result shows."""
 
 import math
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def mef_ssim(fused: Tensor, *sources: Tensor, scales: int = len(SCALES)) -> Tens
 
 
 def exposure_similarity(fused: Tensor, sources: Sequence[Tensor], scales: int = len(SCALES)) -> Tensor:
-    """As ``mef_ssim``, unchecked, of planes that may leave [0, 1], for training losses. Returns (B,), float64."""
+    """``mef_ssim`` without checks, for training losses, whose planes may leave [0, 1]. Returns (B,), float64."""
     stack = torch.cat([fused, *sources], dim=1).double() * PEAK  # (B, 1 + sources, H, W)
     scores = []
     for scale in range(scales):
@@ -72,8 +72,9 @@ def _one_scale(stack: Tensor) -> Tensor:
 
 
 def _gram(stack: Tensor) -> Tensor:
-    """Inner products of all pairs of images in every window, their means taken off: (B, N, H, W) to (B, N, N, h, w)."""
-    stack = stack - stack.mean(dim=(2, 3), keepdim=True).detach()  # changes nothing but the rounding
+    """Inner products of all pairs of images in every window, minus its mean: (B, N, H, W) to (B, N, N, h, w)."""
+    # Windows' means are subtracted below. Without the image's own mean, float64 loses fewer digits there.
+    stack = stack - stack.mean(dim=(2, 3), keepdim=True).detach()
     number = stack.shape[1]
     first, second = torch.triu_indices(number, number, device=stack.device)
     mean = _window_means(stack)

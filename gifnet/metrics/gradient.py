@@ -1,4 +1,4 @@
-"""Metrics of how much detail the fused image shows, without looking at the sources: EI, AG, SF."""
+"""EI, AG and SF: how much detail the fused image shows, without a look at the sources."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What the metrics take: luminance planes, checked and brought to the 0..255 scale; and the library some come from."""
+"""The metrics' inputs, luminance planes: checked, and on the scale of 0 to 255. Also torchmetrics, which some need."""
 
 from types import ModuleType
 
@@ -13,7 +13,7 @@ ROUNDING = 1e-4  # how far outside [0, 1] a plane may stray
 
 
 def checked(*planes: Tensor, smallest: int = 1) -> list[Tensor]:
-    """The planes (B, 1, H, W) of [0, 1] in float32, or float64 if they are that; fused first, then the sources.
+    """The fused plane and the sources, (B, 1, H, W) in [0, 1]: as they are in float64, else in float32.
 
     Raises InputError for another rank or number of channels, for sizes or devices that differ, integers, values
     outside [0, 1] or not finite, and sides shorter than ``smallest``.
@@ -38,12 +38,12 @@ def checked(*planes: Tensor, smallest: int = 1) -> list[Tensor]:
 
 
 def levels(*planes: Tensor, smallest: int = 1) -> list[Tensor]:
-    """As ``checked``, on the 0..255 scale, not rounded."""
+    """The planes as ``checked`` gives them, times 255, not rounded."""
     return [plane * PEAK for plane in checked(*planes, smallest=smallest)]
 
 
 def check_size(height: int, width: int, smallest: int) -> None:
-    """Raises InputError where an image is too small for a metric's windows."""
+    """Raise InputError where an image is too small for a metric's windows."""
     if min(height, width) < smallest:
         raise InputError(f"images of {width}×{height} pixels are too small: this metric needs {smallest} a side")
 

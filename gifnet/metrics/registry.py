@@ -1,4 +1,4 @@
-"""Every metric in one table, and the measuring of a batch by name."""
+"""The table of all metrics, and ``evaluate``, which measures a batch by their names."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ PAIR = ("fused", "a", "b")
 
 @dataclass(frozen=True)
 class Metric:
-    """What there is to know of a metric."""
+    """A metric: its function, what it takes and gives, and where it comes from."""
 
     name: str
     function: Callable[..., Tensor]  # of ``inputs``, tensors with the batch first; returns one value per image (B,)
@@ -264,8 +264,8 @@ def chosen(names: Iterable[str] | None = None) -> list[Metric]:
 def evaluate(fused: Tensor, a: Tensor, b: Tensor, names: Iterable[str] | None = None) -> dict[str, Tensor]:
     """Measure fused images against their sources: (B, 1, H, W) luminance in [0, 1] each; metric's name to values (B,).
 
-    ``names``: as in ``METRICS``; None: all that take a fused image and two sources, without those that need larger
-    images than these.
+    ``names`` are keys of ``METRICS``. None: all that take a fused image and two sources, without those that need
+    larger images than these.
 
     Raises:
         InputError: see ``gifnet.metrics``; an unknown name; images too small for a metric that was named.

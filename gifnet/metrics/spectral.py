@@ -55,7 +55,7 @@ def qnr(fused: Tensor, ms: Tensor, pan: Tensor, pan_low: Tensor | None = None) -
         fused: (B, C, H, W), C at least 2.
         ms: the multispectral image, (B, C, H/r, W/r), at least 11 pixels a side.
         pan: the panchromatic image, (B, 1, H, W).
-        pan_low: it at the multispectral image's size, (B, 1, H/r, W/r); None: the means of r×r pixels.
+        pan_low: the panchromatic image at the multispectral one's size, (B, 1, H/r, W/r). None: means of r×r pixels.
 
     Returns:
         (B,). Alparone et al., 2008.

@@ -1,4 +1,4 @@
-"""Metrics of grey levels and of how they go together: EN, SD, MI, CC, SCD."""
+"""Metrics of one image's grey levels (EN, SD), and of how those of two images depend on each other (MI, CC, SCD)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Metrics of how faithfully the sources show in the fused image, computed by torchmetrics: PSNR, SSIM, MS-SSIM, VIF."""
+"""PSNR, SSIM, MS-SSIM and VIF: how faithfully the fused image shows the sources. torchmetrics computes them."""
 
 import torch
 from torch import Tensor

@@ -6,7 +6,7 @@ of another package is registered in the same way, by ``gifnet.networks.register`
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -53,12 +53,6 @@ class Architecture:
     weights: str | None = None  # the file that its name loads: in the folder of bundled weights, or of any path
 
 
-class SelfContained(Protocol):
-    """A network outside the registry, which brings its inference form itself."""
-
-    def inference_form(self, dtype: torch.dtype) -> InferenceForm: ...
-
-
 _architectures: dict[str, Architecture] = {}
 
 
@@ -86,21 +80,18 @@ def architecture_of(network: object) -> Architecture | None:
     return next((known for known in _architectures.values() if isinstance(network, known.network)), None)
 
 
-def inference_form(network: nn.Module | SelfContained, dtype: torch.dtype) -> InferenceForm:
+def inference_form(network: nn.Module, dtype: torch.dtype) -> InferenceForm:
     """The form in which a network runs, computing in ``dtype``; it takes the infrared image of a pair first.
 
-    Raises TypeError for what is neither registered nor ``SelfContained``.
+    Raises TypeError for one that is not registered.
     """
     known = architecture_of(network)
-    if known is not None:
-        return _infrared_first(known, known.inference_form(network, dtype))
-    if not hasattr(network, "inference_form"):
+    if known is None:
         raise TypeError(f"{type(network).__name__} is no registered network: gifnet.networks.register makes it one")
-    form: InferenceForm = network.inference_form(dtype)  # type: ignore[operator]
-    return form
+    return _infrared_first(known, known.inference_form(network, dtype))
 
 
-def enhancing_form(network: nn.Module | SelfContained, dtype: torch.dtype) -> InferenceForm | None:
+def enhancing_form(network: nn.Module, dtype: torch.dtype) -> InferenceForm | None:
     """The form in which a network enhances one image; None: that in which it fuses."""
     known = architecture_of(network)
     form = known.enhancing_form(network, dtype) if known else None

@@ -180,8 +180,10 @@ DTYPE: Option[Any] = Option(
     "dtype",
     values.Dtype,
     "auto",
-    'the precision to compute in: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. ``"auto"`` is float16 on '
-    "CUDA, float32 elsewhere. The result's dtype does not depend on it.",
+    'the precision to compute in: ``"auto"``, ``"fastest"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``. '
+    '``"auto"`` is float16 on CUDA, float32 elsewhere; ``"fastest"`` is the same, but bfloat16 on processors that '
+    "are timed to be quicker with it, which differs by up to 0.3 levels of 255 in the mean. The result's dtype does "
+    "not depend on it.",
     flag=Flag(note="auto by default"),
 )
 PAN_DTYPE = replace(
@@ -278,6 +280,44 @@ NODATA = Option(
     "this value.",
     values.check_nodata,
     Flag(float, note="by default that of MS, else PAN"),
+)
+
+# --- videos -------------------------------------------------------------------------------------------
+
+OFFSET = Option(
+    "offset",
+    float,
+    0.0,
+    "seconds that are added to the times of ``b``. For cameras that were not started together; negative where ``b`` "
+    "was started first.",
+    values.check_offset,
+    Flag(float, "SECONDS", note="0 by default"),
+)
+CODEC: Option[Any] = Option(
+    "codec",
+    str | None,
+    None,
+    'an encoder of FFmpeg\'s, such as ``"libx264"`` or ``"ffv1"``. None: by the suffix and the depth; H.264, H.265 for '
+    "more than 8 bits in .mp4 and .mov, FFV1 for them in .mkv, VP9 in .webm, MJPEG in .avi.",
+    flag=Flag(metavar="NAME", note="by default by the suffix"),
+)
+MUTE: Option[Any] = Option("mute", bool, False, "leave the sound out.")
+VIDEO_STRETCH = replace(
+    STRETCH,
+    help="map the range between two percentiles to black and white first, each grey input on its own. True (0.1 and "
+    "99.9), or two percentiles such as ``(1, 99)``. The limits follow slowly from frame to frame, so that nothing "
+    "flickers. Videos in colour are left alone.",
+)
+VIDEO_ALIGN = replace(
+    ALIGN,
+    help="warp ``b`` onto ``a``'s grid first, and crop both to the largest rectangle that both show. True "
+    '(``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Found once, '
+    "from five frames, for a rig is fixed. Needs the extra ``[align]``.",
+)
+VIDEO_PROGRESS = replace(
+    PROGRESS,
+    help="True: a progress bar on stderr; a function of the frames done and their number, as far as it is known, which "
+    "may end the work with an exception; False: neither; None: a bar on a terminal, after two seconds.",
 )
 
 # --- evaluation ---------------------------------------------------------------------------------------

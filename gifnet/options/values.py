@@ -158,6 +158,13 @@ def check_nodata(nodata: Any) -> float | None:
     raise InputError(f"nodata: {nodata!r}; give a number")
 
 
+def check_offset(offset: Any) -> float:
+    """Seconds, of either sign."""
+    if not is_number(offset) or not math.isfinite(offset):
+        raise InputError(f"offset: {offset!r}; give a number of seconds")
+    return float(offset)
+
+
 # --- from the command line's texts --------------------------------------------------------------------
 
 

@@ -57,6 +57,12 @@ def rasterio_module() -> ModuleType:
     return require("rasterio", extra="geo", purpose="reading or writing georeferenced rasters")
 
 
+def raster_errors() -> tuple[type[Exception], ...]:
+    """What rasterio raises of files; before version 1.4, the second kind was none of the first."""
+    errors = rasterio_module().errors
+    return errors.RasterioError, errors.RasterioIOError
+
+
 def is_local(name: str) -> bool:
     """Whether a name is a path of this machine's files, and none that only GDAL understands."""
     return os.path.exists(name) or not (_SCHEME.match(name) or _FORMAT_FIRST.match(name))
@@ -71,6 +77,10 @@ def open_raster(raster: RasterName) -> Iterator[Any]:
         _check_file(name)
         for sidecar in _sidecars(name):
             _opened(sidecar).close()
+    elif _SCHEME.match(name):
+        for suffix in SIDECARS:
+            _check_remote_sidecar(name + suffix)
+            _check_remote_sidecar(name + suffix.upper())
     with _opened(name) as dataset:
         _check_content(dataset)
         yield dataset
@@ -107,7 +117,7 @@ def _opened(name: str) -> Any:
     with without_warnings():
         try:
             return opener(name, driver=_formats(name))
-        except (rasterio.errors.RasterioError, ValueError) as error:
+        except (*raster_errors(), ValueError) as error:
             raise InputError(f"{name}: can't be read as a raster ({error}){_hint(name)}") from error
 
 
@@ -142,6 +152,15 @@ def _sidecars(name: str) -> list[str]:
     except OSError:  # a folder whose files may be read but not listed
         return []
     return [os.path.join(folder, one) for one in beside if one.lower() in wanted]
+
+
+def _check_remote_sidecar(name: str) -> None:
+    """As for local files; whether there is one shows only when it is opened."""
+    try:
+        _opened(name).close()
+    except InputError as error:
+        if "not recognized as being in a supported file format" in str(error):  # it is there
+            raise
 
 
 def _hint(name: str) -> str:

@@ -7,6 +7,7 @@ import torch
 
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
+from ..execution.context import in_plain_context
 from ..execution.running import Execution
 from ..models import Model
 from ..options.values import Device, Dtype, Memory, Progress, Tile
@@ -15,6 +16,7 @@ from .model import fuse_with
 from .rasters import names_of, pansharpen_array
 
 
+@in_plain_context
 def pansharpen(
     ms: Any,
     pan: Any,

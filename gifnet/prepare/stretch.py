@@ -67,3 +67,26 @@ def _percentiles(values: Tensor, percentiles: Percentiles) -> tuple[float, float
     if low == high:  # all but a few pixels are of one value: those few are what there is to see
         low, high = float(values.min()), float(values.max())
     return low, high
+
+
+def limits_of(given: Picture | UnscaledPicture, percentiles: Percentiles) -> tuple[float, float] | None:
+    """What ``stretched`` would map to black and white, of one image; None where it would leave it alone.
+
+    Pixels of a picture count as [0, 1], other numbers as they are. Raises InputError where all of them are NaN.
+    """
+    if isinstance(given, UnscaledPicture):
+        finite = given.values[given.values.isfinite()]
+        if not finite.numel():
+            raise InputError(f"{given.name}: holds no finite value")
+        return _percentiles(finite, percentiles)
+    if given.shows_colour():
+        return None
+    return _limits(given.pixels[0], None if given.alpha is None else given.alpha[0], percentiles)
+
+
+def stretched_between(given: Picture | UnscaledPicture, low: float, high: float) -> Picture:
+    """With these limits, as ``limits_of`` gives them, mapped to black and white; NaN to black."""
+    values = given.values if isinstance(given, UnscaledPicture) else given.pixels
+    span = high - low if high > low else 1.0
+    pixels = ((values - low) / span).nan_to_num(0.0, 1.0, 0.0).clamp(0, 1).float()
+    return given.scaled(pixels) if isinstance(given, UnscaledPicture) else replace(given, pixels=pixels)

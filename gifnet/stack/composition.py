@@ -50,7 +50,7 @@ class Composition:
         self._focus.add(sharpness(luma), luma, planes)
         self._exposures.add(luma)
         self._around = _limits(self._around, levels[-1])
-        self._overall = _limits(self._overall, (luma.mean(dim=(-2, -1), keepdim=True) + BLACK).log())
+        self._overall = _limits(self._overall, (_mean(luma) + BLACK).log())
 
     def planes(self) -> tuple[Tensor, Tensor]:
         """Both planes (B, 1, H, W) in [0, 1]: the stricter selection first."""
@@ -76,6 +76,11 @@ class Composition:
 def _limits(limits: tuple[Tensor, Tensor] | None, x: Tensor) -> tuple[Tensor, Tensor]:
     """The least and the greatest so far."""
     return (x, x) if limits is None else (torch.minimum(limits[0], x), torch.maximum(limits[1], x))
+
+
+def _mean(x: Tensor) -> Tensor:
+    """Of each plane (B, 1, H, W): (B, 1, 1, 1). Row by row, so that no number of threads sums in another order."""
+    return x.mean(dim=-1, keepdim=True).mean(dim=-2, keepdim=True)
 
 
 def _ramp(x: Tensor, low: float, high: float) -> Tensor:

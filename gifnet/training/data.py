@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from ..errors import InputError
+from ..execution.progress import bar
 from ..files.listing import images_in, stem_of
 from ..images import colour
 from ..images.reading import read
@@ -124,8 +124,8 @@ class TrainingData:
         groups = paired(infrared, visible)
         photo_groups = [[path] for path in images_by_stem(photos).values()] if photos else []
         with ThreadPoolExecutor() as pool:
-            work = tqdm(
-                pool.map(load_luminance, groups + photo_groups),
+            work = bar(
+                iterable=pool.map(load_luminance, groups + photo_groups),
                 total=len(groups) + len(photo_groups), desc="reading", disable=not progress,
             )  # fmt: skip
             loaded = [image for image in work if min(image.full.shape[1:]) >= config.crop]

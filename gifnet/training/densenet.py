@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..checkpoints.contents import NotWholeError, opened, read_header, read_tensors
 from ..errors import CheckpointError
 from .losses import detail_kernel
 
@@ -81,8 +80,9 @@ class DenseNetPhi(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, features: nn.Sequential) -> None:
+    def __init__(self, features: nn.Sequential, sha256: str = "") -> None:
         super().__init__()
+        self.sha256 = sha256  # of the file that they were read from
         children = list(features.children())
         self.stages = nn.ModuleList(nn.Sequential(*children[start:stop]) for start, stop in STAGES)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
@@ -111,9 +111,10 @@ def load_densenet_phi(path: Path) -> DenseNetPhi:
             f"{path}: DenseNet-121's weights must be a .safetensors file; a .pth file becomes one by {convert}"
         )
     try:
-        found = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: not a readable .safetensors file ({error})") from error
+        with opened(path) as file:
+            found, sha256 = read_tensors(file, read_header(file, path), path)
+    except NotWholeError as error:
+        raise CheckpointError(f"{path}: not a readable .safetensors file ({error.reason})") from error
     state = {}
     for name, value in found.items():
         renamed = re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name.removeprefix("features."))
@@ -130,4 +131,4 @@ def load_densenet_phi(path: Path) -> DenseNetPhi:
         raise CheckpointError(
             f"{path}: not torchvision's DenseNet-121: {name} is {'missing' if missing else 'unknown'}"
         )
-    return DenseNetPhi(features)
+    return DenseNetPhi(features, sha256)

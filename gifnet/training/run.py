@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.format import describe, file_sha256, load_weights
+from ..checkpoints.format import describe, read_weights
 from ..errors import InputError
 from ..execution.device import choose_device
 from ..files.lock import locked
@@ -68,7 +68,8 @@ def train(
     recipe = read_recipe(objective_type.recipe_type, recipe_file, settings)
     model, notes = None, {}
     if init is not None:
-        model, notes = load_weights(init), {"initial_weights_sha256": file_sha256(init)}
+        model, sha256 = read_weights(init)
+        notes = {"initial_weights_sha256": sha256}
         if not isinstance(model, architecture.network):
             raise InputError(f"{init}: weights of {describe(model)['architecture']!r}, not of {network!r}")
     chosen = choose_device(device)

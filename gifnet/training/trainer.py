@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from tqdm import tqdm
 
 from ..checkpoints.format import describe, save_weights
 from ..errors import CheckpointError, InputError
+from ..execution.progress import bar
 from . import check_installed
 from .curves import Row, draw, read_rows, write_rows
 from .objective import Objective
@@ -92,16 +92,16 @@ class Trainer:
         with _signals() as stopped:
             saved = time.monotonic()
             total, done = self.recipe.iterations, self.iteration
-            with tqdm(total=total, initial=done, disable=not progress, unit="it", mininterval=5) as bar:
+            with bar(total=total, initial=done, disable=not progress, unit="it", mininterval=5) as shown:
                 self.validate(stopped)  # a run that was stopped while it validated owes this
                 for batch in self.objective.batches(self.iteration, total):
                     if stopped():
                         break
                     self.curves.append(self.step(batch))
-                    bar.update()
+                    shown.update()
                     recent = self.curves[-100:]
                     means = {name: f"{_mean([row[name] for row in recent]):.4f}" for name in self.objective.columns}
-                    bar.set_postfix(means, refresh=False)
+                    shown.set_postfix(means, refresh=False)
                     validated = self.validate(stopped)
                     if validated or time.monotonic() - saved > SAVE_SECONDS:
                         self.save()

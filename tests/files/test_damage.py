@@ -264,7 +264,7 @@ def time_limit(seconds: int) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _cheap_and_quiet(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     fuser = Fuser(Passing(), device="cpu")
-    monkeypatch.setattr(filefusion, "load", lambda *_: fuser)
+    monkeypatch.setattr(filefusion, "fuser_of", lambda *_: fuser)
     for name in ("PIL", "tifffile"):
         caplog.set_level(logging.CRITICAL + 1, logger=name)
 

@@ -27,7 +27,7 @@ from gifnet.files.writing import write_file
 @pytest.fixture(autouse=True)
 def mean(monkeypatch: pytest.MonkeyPatch) -> Fuser:
     fuser = Fuser(Passing(), device="cpu")
-    monkeypatch.setattr(filefusion, "load", lambda *_: fuser)
+    monkeypatch.setattr(filefusion, "fuser_of", lambda *_: fuser)
     return fuser
 
 

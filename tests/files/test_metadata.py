@@ -32,7 +32,7 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 @pytest.fixture(autouse=True)
 def mean(monkeypatch: pytest.MonkeyPatch) -> Fuser:
     fuser = Fuser(Passing(), device="cpu")
-    monkeypatch.setattr(filefusion, "load", lambda *_: fuser)
+    monkeypatch.setattr(filefusion, "fuser_of", lambda *_: fuser)
     return fuser
 
 
@@ -208,6 +208,94 @@ def test_a_georeference_is_what_gdal_reads(tmp_path: Path) -> None:
     with rasterio.open(out) as found:
         assert (found.crs, found.transform, found.nodata) == (rasterio.crs.CRS.from_epsg(32633), transform, 0)
         np.testing.assert_array_equal(np.moveaxis(found.read(), 0, -1), photo(40, 48).astype(np.uint16) * 257)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_rpcs_and_control_points_are_what_gdal_reads(tmp_path: Path, dtype: str, bands: int) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="needs the extra [geo]")
+    coefficients = [f"{axis}_{part}_coeff" for axis in ("line", "samp") for part in ("num", "den")]
+    offsets = ("height", "lat", "long", "line", "samp")
+    values = {f"{name}_{part}": 1.5 + index for index, name in enumerate(offsets) for part in ("off", "scale")}
+    rpcs = rasterio.rpc.RPC(**values, **{name: [1.0] + [0.01] * 19 for name in coefficients})
+    gcps = [rasterio.control.GroundControlPoint(row=y, col=x, x=15 + x, y=48 - y) for x in (0, 48) for y in (0, 40)]
+    image = (np.moveaxis(photo(40, 48), -1, 0)[:bands] / 255 * (1 if dtype == "float32" else 200)).astype(dtype)
+    with rasterio.open(
+        tmp_path / "a.tif",
+        "w",
+        driver="GTiff",
+        width=48,
+        height=40,
+        count=bands,
+        dtype=dtype,
+        gcps=gcps,
+        crs="EPSG:4326",
+    ) as file:
+        file.write(image)
+        file.rpcs = rpcs
+    Image.fromarray(photo(40, 48, channels=0)).save(tmp_path / "b.png")
+    for a, b in (("a.tif", "b.png"), ("b.png", "a.tif")):
+        out = gifnet.fuse_files(tmp_path / a, tmp_path / b, tmp_path / "out.tif")
+        with rasterio.open(out) as found:
+            assert found.rpcs.to_dict() | {"err_bias": 0, "err_rand": 0} == rpcs.to_dict() | {
+                "err_bias": 0,
+                "err_rand": 0,
+            }
+            points, crs = found.gcps
+            assert crs == rasterio.crs.CRS.from_epsg(4326)
+            assert [(p.row, p.col, p.x, p.y) for p in points] == [(p.row, p.col, p.x, p.y) for p in gcps]
+
+
+def geotiff(path: Path, image: np.ndarray, hole: tuple[slice, slice], nodata: float) -> Path:
+    """(H, W, C), with the nodata value in the hole."""
+    rasterio = pytest.importorskip("rasterio", reason="needs the extra [geo]")
+    image = image.copy()
+    image[hole] = nodata
+    height, width, count = image.shape
+    transform = rasterio.transform.from_origin(500000, 4600000, 10, 10)
+    with rasterio.open(
+        path, "w", driver="GTiff", width=width, height=height, count=count, dtype=image.dtype, nodata=nodata,
+        crs="EPSG:32633", transform=transform,
+    ) as file:  # fmt: skip
+        file.write(np.moveaxis(image, -1, 0))
+    return path
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 0), ("uint8", 255), ("uint16", 0), ("float32", 0)])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_pixels_without_data_stay_without(tmp_path: Path, dtype: str, nodata: float, bands: int) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="needs the extra [geo]")
+    full = {"uint8": 1, "uint16": 257, "float32": 1 / 255}[dtype]
+    images = [(photo(40, 48, seed=seed)[..., :bands].astype(float) * full).astype(dtype) for seed in (0, 1)]
+    holes = (slice(3, 9), slice(5, 11)), (slice(30, 36), slice(20, 29))
+    paths = [
+        geotiff(tmp_path / f"{index}.tif", image, hole, nodata)
+        for index, (image, hole) in enumerate(zip(images, holes, strict=True))
+    ]
+    expected = [np.zeros((40, 48), bool) for _ in images]
+    for hole, path, mask in zip(holes, paths, expected, strict=True):
+        with rasterio.open(path) as file:
+            mask |= (file.read() == nodata).all(axis=0)
+        assert mask[hole].all()
+    out = gifnet.fuse_files(*paths, tmp_path / "out.tif")
+    with rasterio.open(out) as found:
+        assert found.nodata == nodata
+        np.testing.assert_array_equal((found.read() == nodata).all(axis=0), expected[0] | expected[1])
+    alone = gifnet.enhance_file(paths[0], tmp_path / "alone.tif", 0.5)
+    with rasterio.open(alone) as found:
+        np.testing.assert_array_equal((found.read() == nodata).all(axis=0), expected[0])
+
+
+def test_a_valid_pixel_does_not_get_the_nodata_value(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="needs the extra [geo]")
+    dark, bright = np.full((16, 16, 1), 100, np.uint8), np.full((16, 16, 1), 150, np.uint8)
+    corner = (slice(0, 4), slice(0, 4))
+    paths = [geotiff(tmp_path / f"{index}.tif", image, corner, 125) for index, image in enumerate((dark, bright))]
+    with rasterio.open(gifnet.fuse_files(*paths, tmp_path / "out.tif")) as found:
+        values = found.read(1)
+    assert (values[corner] == 125).all()
+    assert (values[4:] == 126).all(), "their mean is 125"
 
 
 # --- outputs ------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def toy() -> Iterator[Architecture]:
     """Registered while the test runs."""
     yield register(TOY)
     unregister("toy")
-    assert list(registered()) == ["gifnet", "tita"]
+    assert "toy" not in registered()
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_unknown_and_taken_names(weights: Path, toy: Architecture) -> None:
         load_weights(weights)
     with pytest.raises(TypeError, match="Toy is no registered network"):
         Fuser(Toy(ToyConfig()), "cpu")
-    with pytest.raises(TypeError, match=r"plain form \(GIFNet, TITA\), not from a Toy"):
+    with pytest.raises(TypeError, match=r"plain form \(GIFNet, TITA.*\), not from a Toy"):
         describe(Toy(ToyConfig()))
     register(TOY)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import EXAMPLES, Mean, Passing, photo
+from conftest import EXAMPLES, Mean, Passing, StandIn, photo
 from PIL import Image
 
 import gifnet
@@ -116,13 +116,14 @@ def test_statistics() -> None:
         np.testing.assert_allclose(actual, expected)
 
 
-class Drifting:
+class Drifting(StandIn):
     """In a network's place: the mean of both planes, brighter by an offset and a slow ramp."""
 
     def __init__(self, drift: float) -> None:
+        super().__init__()
         self.drift = drift
 
-    def inference_form(self, dtype: torch.dtype) -> Mean:
+    def form(self) -> Mean:
         drift = self.drift
 
         class Drift(Mean):

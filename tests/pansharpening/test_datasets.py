@@ -27,6 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 VRT = """<VRTDataset rasterXSize="16" rasterYSize="12"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>
 <SourceFilename relativeToVRT="0">{source}</SourceFilename><SourceBand>1</SourceBand>
 </SimpleSource></VRTRasterBand></VRTDataset>"""
+# GDAL takes it for the mask of the file beside it.
+MASK = VRT.replace("<VRTRasterBand", '<Metadata><MDI key="INTERNAL_MASK_FLAGS_1">2</MDI></Metadata><VRTRasterBand')
 
 
 @pytest.fixture
@@ -182,9 +184,24 @@ def test_what_lies_beside_a_file_is_no_way_around(
 ) -> None:
     ms, pan, out = files
     address, requests = server
-    Path(f"{ms}{suffix}").write_text(VRT.format(source=f"/vsicurl/{address}/mask.tif"))
+    Path(f"{ms}{suffix}").write_text(MASK.format(source=f"/vsicurl/{address}/mask.tif"))
     with pytest.raises(InputError, match=rf"ms\.tif\{suffix}: can't be read as a raster"):
         pansharpen_files(ms, pan, out, model=fuser)
+    assert requests == []
+
+
+@pytest.mark.parametrize("suffix", [".msk", ".MSK"])
+def test_nor_in_an_archive(
+    fuser: Fuser, files: tuple[Path, Path, Path], server: tuple[str, list[str]], suffix: str
+) -> None:
+    ms, pan, out = files
+    address, requests = server
+    archive = ms.with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(ms, "ms.tif")
+        packed.writestr(f"ms.tif{suffix}", MASK.format(source=f"/vsicurl/{address}/mask.tif"))
+    with pytest.raises(InputError, match=rf"ms\.tif\{suffix}: can't be read as a raster"):
+        pansharpen_files(f"/vsizip/{archive}/ms.tif", pan, out, model=fuser)
     assert requests == []
 
 

@@ -15,7 +15,7 @@ import pytest
 import skimage.data
 import torch
 from commands import run
-from conftest import EXAMPLES, Mean, photo, shared_file
+from conftest import EXAMPLES, Mean, StandIn, photo, shared_file
 from PIL import Image
 
 import gifnet
@@ -297,10 +297,10 @@ def test_missing_opencv_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- fuse(align=) ---------------------------------------------------------------------------------
 
 
-class First:
+class First(StandIn):
     """In a network's place: gives b's plane, so that results show what was warped and cropped."""
 
-    def inference_form(self, dtype: torch.dtype) -> Mean:
+    def form(self) -> Mean:
         class Second(Mean):
             def forward(self, planes: torch.Tensor) -> torch.Tensor:
                 return planes[:, 1:]

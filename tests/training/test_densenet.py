@@ -136,7 +136,7 @@ def test_old_names_and_no_prefix(state: State, weights: Path, tmp_path: Path) ->
 
 def test_weights_that_are_none(state: State, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    with pytest.raises(CheckpointError, match=r"x\.safetensors: not a readable"):
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: no(t a readable| such file)"):
         load_densenet_phi(path)
     path.write_bytes(b"no weights")
     with pytest.raises(CheckpointError, match=r"x\.safetensors: not a readable"):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...execution.form import Sink, Source, plane_jobs
 from ...execution.plan import Plan
-from ...execution.tiles import cut
+from ...execution.tiles import WHOLE, cut
 from ...execution.workers import Scratch, Workers
 from ...regions import Region
 from ..planes import check_planes
@@ -31,16 +31,16 @@ from .folded import (
     ENCODE_HALO,
     BlockMatrices,
     FoldedGIFNet,
-    Moments,
-    shrink,
 )
+from .layers import shrink
 from .model import GIFNet
+from .moments import MomentsOverTime
 from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, make_plan, padded, shortest_tile
+from .statistics import Moments
 
 Progress = Callable[[int, int], None]  # steps done, and of how many
 
 CHUNKS = {4: 64, 2: 96}  # pixels a side that fit a processor core's caches, by the bytes of a feature's value
-WHOLE = 1 << 30  # more pixels a side than any image has
 
 
 def inference_form(network: GIFNet, dtype: torch.dtype = torch.float32, main: Branch | None = None) -> "TiledGIFNet":
@@ -76,9 +76,14 @@ class Map:
 class TiledGIFNet(nn.Module):
     """``FoldedGIFNet`` for images of any size."""
 
-    def __init__(self, folded: FoldedGIFNet, chunk: int | None = None) -> None:
+    def __init__(self, folded: FoldedGIFNet, chunk: int | None = None, memory: MomentsOverTime | None = None) -> None:
         super().__init__()
         self.folded, self.chunk = folded, chunk  # None: by device and precision
+        self.memory = memory  # None: each image has its own statistics
+
+    def over_time(self) -> "TiledGIFNet":
+        """For the images of one video, in their order: see ``MomentsOverTime``. It shares the weights."""
+        return TiledGIFNet(self.folded, self.chunk, MomentsOverTime()).eval()
 
     def forward(self, a: Tensor, b: Tensor, plan: Plan | None = None, progress: Progress | None = None) -> Tensor:
         """Fuse planes (B, 1, H, W), any floating dtype in [0, 1], one pair after the other; float32 (B, 1, H, W).
@@ -126,15 +131,21 @@ class TiledGIFNet(nn.Module):
                 for of_main, of_other in run.embed(tile):
                     main, other = main.merged(of_main), other.merged(of_other)
                 progress(done, steps)
+            if self.memory is not None:
+                main, other = self.memory.smoothed("main", main), self.memory.smoothed("other", other)
             run.cross_matrices = (
-                self.folded.cross_main.matrices(main.statistics()).to(run.like),
-                self.folded.cross_other.matrices(other.statistics()).to(run.like),
+                workers.call(lambda: self.folded.cross_main.matrices(main.statistics()).to(run.like)),
+                workers.call(lambda: self.folded.cross_other.matrices(other.statistics()).to(run.like)),
             )
             for done, tile in enumerate(tiles, 1 + len(tiles)):
                 for of_mixed in run.cross(tile):
                     mixed = mixed.merged(of_mixed)
                 progress(done, steps)
-            run.shifted_matrices = self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
+            if self.memory is not None:
+                mixed = self.memory.smoothed("mixed", mixed)
+            run.shifted_matrices = workers.call(
+                lambda: self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
+            )
             for done, tile in enumerate(tiles, 1 + 2 * len(tiles)):
                 sink(*run.decode(tile))
                 progress(done, steps)
@@ -196,7 +207,7 @@ class _Run:
             finish(self._features(shared.region, shared, None))
         shifted = self._map(MIXED, tile.grown(self.halos.shifted, self.image))
         planes = self.source(tile.grown(0, self.pixels)).to(self.like.device)
-        result = Map(tile.grown(0, self.pixels), 1, torch.empty(0, device=self.like.device))
+        result = Map(tile.grown(0, self.pixels), 1, self.like.new_empty(0, dtype=torch.float32))
 
         def shift(chunk: Region) -> None:
             x, sides = mixed.read(chunk.grown(BLOCK_HALO, self.image)), chunk.sides(self.image)

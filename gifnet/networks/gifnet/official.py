@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
+from ...execution.context import NothingDrawn
 from ..registry import Converter
 from .config import GIFNetConfig
 from .model import GIFNet
@@ -65,8 +66,8 @@ def convert(state: Mapping[str, Tensor], file: str) -> GIFNet:
     and values that are not finite.
     """
     official = dict(state)
-    with torch.random.fork_rng(devices=[]):  # initial values are drawn, and thrown away
-        model = GIFNet(GIFNetConfig(main="dp"))
+    with NothingDrawn():
+        model = GIFNet(GIFNetConfig(main="dp")).float()
     modules = _renamed_modules()
     renamed: dict[str, Tensor] = {}
     for name, own in model.state_dict().items():

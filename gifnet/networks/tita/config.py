@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, fields
 
+MOST_BLOCKS = 256
+LARGEST_TABLE = 1 << 26  # values that are made of weights
+
 
 @dataclass(frozen=True)
 class TITAConfig:
@@ -25,3 +28,9 @@ class TITAConfig:
             raise ValueError(f"{self.channels} channels do not divide into {self.heads} heads")
         if self.window % 2 or self.window > 32:  # attention's cost grows with the window's area
             raise ValueError(f"window must be an even number up to 32, not {self.window}")
+        # Else a small file could ask for any amount of time and memory.
+        if self.depth * self.groups > MOST_BLOCKS or self.window**4 * self.heads > LARGEST_TABLE:
+            raise ValueError(
+                f"depth {self.depth}, groups {self.groups}, window {self.window} and {self.heads} heads are too many: "
+                f"{MOST_BLOCKS} blocks and tables of {LARGEST_TABLE} values are the most"
+            )

@@ -89,7 +89,7 @@ class WeightedOperations:
     def __init__(self, folded: FoldedOperations, weights: Tensor) -> None:
         high_pass, addition, multiplication = weights.double().tolist()
         channels = (len(folded.weight) - SIDE**2) // 2
-        scale = torch.tensor([1.0] * SIDE**2 + [addition] * channels + [multiplication] * channels)
+        scale = torch.tensor([1.0] * SIDE**2 + [addition] * channels + [multiplication] * channels, dtype=torch.float32)
         scale = scale.to(folded.weight)
         self.weight = (folded.weight * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last)
         self.bias = folded.bias * scale

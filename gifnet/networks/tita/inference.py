@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ...execution.form import Sink, Source, plane_jobs
 from ...execution.plan import Plan
-from ...execution.tiles import cut
+from ...execution.tiles import WHOLE, cut
 from ...execution.workers import Workers
 from ...options.values import Tile
 from ...regions import Region
@@ -39,7 +39,6 @@ Progress = Callable[[int, int], None]  # steps done, and of how many
 WINDOWS = 24  # that a processor's core takes at once: their tokens fit its caches
 CHUNK = 64  # pixels a side, likewise, where there are convolutions
 ON_A_GPU = 4096  # windows
-WHOLE = 1 << 30  # more pixels a side than any image has
 
 
 def inference_form(network: TITA, dtype: torch.dtype = torch.float32) -> "TiledTITA":
@@ -128,8 +127,9 @@ class TiledTITA(nn.Module):
                 sums += run.interact(tile)
                 progress(done, 2 * len(tiles))
             mean = sums / math.prod(run.image.shape)
-            weights = self.weigh(mean.to(self.like.device)[None]).softmax(dim=-1)[0]
-            operations = self.oaf.weighted(weights)
+            operations = workers.call(
+                lambda: self.oaf.weighted(self.weigh(mean.to(self.like.device)[None]).softmax(dim=-1)[0])
+            )
             for done, tile in enumerate(tiles, 1 + len(tiles)):
                 sink(*run.decode(tile, operations))
                 progress(done, 2 * len(tiles))
@@ -172,7 +172,7 @@ class _Run:
 
         self._each(operate, cut(wanted, self.chunk))
         self._blocks(form.reconstruct, tile.grown(DECODE_HALO, self.image), fused)
-        plane = Field.empty(tile, 1, torch.empty(0, device=form.like.device))
+        plane = Field.empty(tile, 1, form.like.new_empty(0, dtype=torch.float32))
 
         def decode(chunk: Region) -> None:
             around = fused.of(chunk.grown(DECODE_HALO, self.image))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
+from ...execution.context import NothingDrawn
 from ..registry import Converter
 from .config import TITAConfig
 from .model import TITA
@@ -119,8 +120,8 @@ def convert(state: Mapping[str, Tensor], file: str) -> TITA:
     missing or unknown, shapes or dtypes that differ, and values that are not finite.
     """
     theirs = dict(state)
-    with torch.random.fork_rng(devices=[]):  # initial values are drawn, and thrown away
-        model = TITA()
+    with NothingDrawn():
+        model = TITA().float()
     own = model.state_dict()
     joined = _renamed_parameters(model.config)
     for ours, module in _renamed_modules(model.config).items():

@@ -12,6 +12,7 @@ search over rotations and scales with Fourier correlation for the shift (Fitch e
 from operator import itemgetter
 
 from ...errors import AlignmentError
+from ...execution.context import in_plain_context
 from ...images.picture import Picture
 from ...images.reading import ImageLike, read
 from ...options import declarations as options
@@ -27,6 +28,7 @@ MIN_CONFIDENCE = options.MIN_CONFIDENCE.default
 SEARCH_SIDE, SIDES = 160, (320, 640, 1280)  # pixels of the longer side at which to search, then to refine
 
 
+@in_plain_context
 def align(
     a: ImageLike,
     b: ImageLike,

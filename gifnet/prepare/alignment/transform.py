@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
+from ...execution.context import in_plain_context
 from ...images.picture import Picture
 from ...images.reading import ImageLike, read
 from ...options.values import Motion
@@ -26,6 +27,7 @@ class Alignment:
     motion: Motion
     size: tuple[int, int]  # width, height of a
 
+    @in_plain_context
     def warp(self, b: ImageLike) -> Any:
         """``b``, an image as ``gifnet.fuse`` takes it, resampled onto ``a``'s grid; its kind and dtype kept.
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ....checkpoints.format import file_sha256
 from ....errors import InputError
 from ....networks.gifnet import GIFNet
 from ...data import Batch, TrainingData
@@ -184,4 +183,4 @@ def _phi(recipe: GIFNetRecipe, sources: Sources, device: torch.device) -> tuple[
     if sources.densenet is None:
         raise InputError("φ of DenseNet-121 needs its weights: --densenet-weights FILE")
     phi = load_densenet_phi(sources.densenet).to(device)
-    return phi, {"densenet_sha256": file_sha256(sources.densenet)}
+    return phi, {"densenet_sha256": phi.sha256}

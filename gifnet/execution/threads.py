@@ -1,0 +1,137 @@
+"""gifnet's own threads: each computes on one core, and no other thread's settings are touched.
+
+``torch.set_num_threads`` also notes the number for all threads to come, whosever they are. The libraries below torch,
+OpenMP and MKL, have numbers that are one thread's alone; those are set here, in gifnet's threads only.
+"""
+
+import ctypes
+import functools
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+Job = Callable[[], None]
+
+IDLE = 0.2  # seconds after which a thread without work looks whether any can still come
+
+
+class Threads:
+    """Some threads, for as long as a ``with`` block lasts.
+
+    Where the system allows no more of them there are fewer; without any, work is done where it is given. No thread
+    waits for another one to start, and one without work ends by itself once nobody can give it any: so an interrupt, at
+    whatever moment, leaves no thread behind that keeps the process from ending.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count, self._name = count, name
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> "Threads":
+        needed = functools.partial(_may_give_work, weakref.ref(self), threading.current_thread())
+        for number in range(self._count):
+            thread = threading.Thread(target=_work, args=(self._jobs, needed), name=f"{self._name}-{number}")
+            try:
+                thread.start()
+            except RuntimeError:  # the system allows no more
+                break
+            self._threads.append(thread)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for _ in self._threads:
+            self._jobs.put(None)  # behind all work
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def started(self) -> int:
+        """How many there are."""
+        return len(self._threads)
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
+        """Have a function called, in the order of submission; without threads, here and now."""
+        future: Future[Result] = Future()
+        job = functools.partial(_call, future, function, arguments)
+        if self._threads:
+            self._jobs.put(job)
+        else:
+            job()
+        return future
+
+
+def alone(function: Callable[..., Result], *arguments: Any) -> Result:
+    """What a function gives in a thread of its own, on one core.
+
+    Nothing that the caller's thread is set to (autocast, a default device, inference mode, a number of threads)
+    changes it.
+    """
+    with Threads(1, "gifnet-alone") as threads:
+        return threads.submit(function, *arguments).result()
+
+
+def _work(jobs: "SimpleQueue[Job | None]", needed: Callable[[], bool]) -> None:
+    use_one_core()
+    while True:
+        try:
+            job = jobs.get(timeout=IDLE)
+        except Empty:
+            if needed():
+                continue
+            return
+        if job is None:
+            return
+        job()
+        del job  # and with it what it holds, while there is nothing to do
+
+
+def _may_give_work(pool: "weakref.ref[Threads]", owner: threading.Thread) -> bool:
+    return pool() is not None and owner.is_alive() and threading.main_thread().is_alive()
+
+
+def _call(future: "Future[Any]", function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = function(*arguments)
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+@functools.cache
+def _own_settings() -> tuple[Callable[[int], Any], ...]:
+    """Functions that set a number of threads for the calling thread alone, of the libraries that torch is linked to.
+
+    None are found where a library's dependencies can't be looked into (Windows).
+    """
+    try:
+        library = ctypes.CDLL(torch._C.__file__)
+        setters = [library.omp_set_num_threads]
+    except (OSError, AttributeError):
+        return ()
+    mkl = getattr(library, "MKL_Set_Num_Threads_Local", None)  # of Intel's and AMD's processors
+    return tuple(setters if mkl is None else [*setters, mkl])
+
+
+def can_use_one_core() -> bool:
+    """Whether ``use_one_core`` works here."""
+    return bool(_own_settings())
+
+
+def use_one_core() -> None:
+    """Have the calling thread, and no other, compute on one core."""
+    torch.get_num_threads()  # a thread's first question sets it to torch's number; only then to its own
+    for set_number in _own_settings():
+        set_number(1)

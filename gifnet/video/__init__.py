@@ -1,0 +1,1 @@
+"""Fusing videos, and frames of any source as they come."""
