@@ -4,7 +4,7 @@ import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 import torch
@@ -27,19 +27,22 @@ from .images.chroma import MARGIN
 from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
-from .images.reading import ImageLike, bytes_to_read, read
+from .images.reading import ImageLike, Images, SupportsRead, bytes_to_read, images_of, read
 from .networks.registry import enhancing_form, inference_form
-from .options.declarations import STRENGTH
+from .options.declarations import RETURN_DEPTH, STRENGTH
 from .options.keywords import EnhanceImageOptions, FuseImagesOptions
-from .options.values import Align, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
+from .options.values import Align, Colour, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
 from .prepare.preparation import Preparation
 from .regions import Region
 from .stack.alignment import align_stack
 from .stack.composition import argument_names, fuse_stack
+from .stack.depth import DepthMap
+from .stack.focus import sharpness
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+Depth: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 COPIED = 1024  # pixels a side of what is copied at once
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
@@ -91,25 +94,60 @@ class Fuser:
         return other
 
     @overload
-    def fuse(self, a: Kind, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]") -> Kind: ...
+    def fuse(
+        self,
+        a: Kind,
+        b: ImageLike,
+        *more: ImageLike,
+        return_depth: Literal[False] = False,
+        **options: "Unpack[FuseImagesOptions]",
+    ) -> Kind: ...
     @overload
     def fuse(
-        self, a: "str | os.PathLike[str]", b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]"
+        self, a: bytes, b: None = None, *, return_depth: Literal[False] = False, **options: "Unpack[FuseImagesOptions]"
+    ) -> bytes: ...
+    @overload
+    def fuse(
+        self,
+        a: "str | os.PathLike[str]",
+        b: ImageLike | None = None,
+        *more: ImageLike,
+        return_depth: Literal[False] = False,
+        **options: "Unpack[FuseImagesOptions]",
     ) -> Image.Image | Any: ...
     @overload
     def fuse(
-        self, a: ReadablePicture, b: ImageLike, *more: ImageLike, **options: "Unpack[FuseImagesOptions]"
+        self,
+        a: "ImageLike | Images",
+        b: ImageLike | None = None,
+        *more: ImageLike,
+        return_depth: Literal[True],
+        **options: "Unpack[FuseImagesOptions]",
+    ) -> "tuple[Any, Depth]": ...
+    @overload
+    def fuse(
+        self,
+        a: "Images | SupportsRead | ReadablePicture",
+        b: ImageLike | None = None,
+        *more: ImageLike,
+        return_depth: Literal[False] = False,
+        **options: "Unpack[FuseImagesOptions]",
     ) -> Any: ...
 
     def fuse(
         self,
-        a: ImageLike,
-        b: ImageLike,
+        a: ImageLike | Images,
+        b: ImageLike | None = None,
         *more: ImageLike,
         page: int | None = None,
         resize: Resize = None,
         stretch: Stretch = False,
+        colour: Colour = "auto",
         align: Align = False,
+        max_shift: float = 0.25,
+        max_rotation: float = 6.0,
+        max_scale: float = 1.06,
+        return_depth: bool = False,
         tile: Tile = "auto",
         memory: Memory = None,
         progress: Progress = None,
@@ -118,7 +156,8 @@ class Fuser:
         """Fuse two or more aligned images of one scene with this model; ``gifnet.fuse`` says more.
 
         Args:
-            a: an image of any kind that ``gifnet.fuse`` takes; in infrared-visible pairs, the infrared.
+            a: an image of any kind that ``gifnet.fuse`` takes; in infrared-visible pairs, the infrared. Alone, a list
+                of images, or a file that holds several.
             b: an image of the same height and width; of any other kind and dtype.
             more: the further images of a focus stack or exposure bracket.
             page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is
@@ -126,11 +165,24 @@ class Fuser:
             resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
                 images that show the same: ratios of sides that differ by more than 2 % are refused.
             stretch: map the range between two percentiles to black and white first, each grey input on its own. True
-                (0.1 and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and
-                the like. Images in colour are left alone.
+                (0.1 and 99.9), two percentiles such as ``(1, 99)``, or two values such as ``(7000, 9000, "values")``,
+                which don't flicker in sequences; with ``"a"`` or ``"b"`` in place of ``"values"``, of this image of a
+                pair only. For 14-bit thermal images in 16-bit files, and for any numbers: Kelvin, °C, Hounsfield units.
+                NaN becomes black. Images in colour are left alone.
+            colour: whose colours the result has, of two images: ``"auto"`` is by evidence, ``"a"`` or ``"b"`` takes the
+                other one as grey. So does a thermal image in false colours (a palette) give its brightness only.
             align: warp the other images onto the first one's grid first, and crop all to the largest rectangle that all
                 show. True (``"affine"`` for two images, ``"similarity"`` for a stack), or a motion: ``"translation"``,
-                ``"similarity"``, ``"affine"`` or ``"homography"``. Needs the extra ``[align]``; no batches of several.
+                ``"similarity"``, ``"affine"`` or ``"homography"``. Or a transform that is known, of two images of a
+                fixed rig: what ``gifnet.align`` gives, a 3×3 matrix from ``a``'s pixels to ``b``'s, or the JSON file
+                that ``gifnet align`` writes. Needs the extra ``[align]``; no batches of several.
+            max_shift: how far alignment searches, as a part of each side. From 0 to 0.5.
+            max_rotation: how far alignment searches, in degrees either way. From 0 to 45; not with ``"translation"``.
+            max_scale: how far alignment searches, as a factor either way, once both images have one size. From 1 to 2;
+                not with ``"translation"``.
+            return_depth: give the depth map of a focus stack too: a pair of the fused image and an array (H, W),
+                float32. It says which image each pixel is sharpest in, 0 for the first, with fractions between
+                neighbours; smooth where nothing is.
             tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the
                 whole image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same
                 with any.
@@ -144,13 +196,17 @@ class Fuser:
                 memory: they are read and written by regions.
 
         Returns:
-            The fused image in ``a``'s kind and dtype.
+            The fused image in ``a``'s kind and dtype; with ``return_depth``, a pair of it and the depth map.
 
         Raises:
             InputError, AlignmentError: see ``gifnet.fuse``.
         """
-        preparation = Preparation.checked(page, resize, stretch, align)
-        return self.fuse_images((a, b, *more), preparation, Execution.checked(tile, memory, progress), out)
+        preparation = Preparation.checked(page, resize, stretch, align, colour, max_shift, max_rotation, max_scale)
+        execution, images = Execution.checked(tile, memory, progress), images_of(a, b, more)
+        if not RETURN_DEPTH.check(return_depth):
+            return self.fuse_images(images, preparation, execution, out)
+        depth = DepthMap()
+        return self.fuse_images(images, preparation, execution, out, depth), depth.array()
 
     @overload
     def enhance(self, x: Kind, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Kind: ...
@@ -181,8 +237,10 @@ class Fuser:
             page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is
                 refused.
             stretch: map the range between two percentiles to black and white first, each grey input on its own. True
-                (0.1 and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and
-                the like. Images in colour are left alone.
+                (0.1 and 99.9), two percentiles such as ``(1, 99)``, or two values such as ``(7000, 9000, "values")``,
+                which don't flicker in sequences; with ``"a"`` or ``"b"`` in place of ``"values"``, of this image of a
+                pair only. For 14-bit thermal images in 16-bit files, and for any numbers: Kelvin, °C, Hounsfield units.
+                NaN becomes black. Images in colour are left alone.
             tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the
                 whole image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same
                 with any.
@@ -206,22 +264,39 @@ class Fuser:
 
     @in_plain_context
     def fuse_images(
-        self, images: Sequence[ImageLike], preparation: Preparation, execution: Execution = DEFAULT, out: Any = None
+        self,
+        images: Sequence[ImageLike],
+        preparation: Preparation,
+        execution: Execution = DEFAULT,
+        out: Any = None,
+        depth: DepthMap | None = None,
     ) -> Any:
-        """``fuse`` of two or more images, its options already checked."""
+        """``fuse`` of two or more images, its options already checked; ``depth`` is filled with their depth map."""
         if len(images) > 2:
-            return self._fuse_stack(images, preparation, execution, out)
+            return self._fuse_stack(images, preparation, execution, out, depth)
         named = dict(zip("ab", images, strict=True))
         self.check_memory(execution, preparation.page, named, out)
         first, second = (read(image, name, preparation.page) for name, image in named.items())
         first, second = preparation.pair(first, second)
         check_alike(first, second)
         first, second = map(OneProfile(), (first, second))
+        if depth is not None:
+            for picture in (first, second):
+                depth.add(sharpness(colour.split(picture.load().pixels)[0].to(first.device)))
         return self._execute(execution, first, second, None, out)
 
-    def _fuse_stack(self, images: Sequence[ImageLike], preparation: Preparation, execution: Execution, out: Any) -> Any:
+    def _fuse_stack(
+        self,
+        images: Sequence[ImageLike],
+        preparation: Preparation,
+        execution: Execution,
+        out: Any,
+        depth: DepthMap | None,
+    ) -> Any:
         if preparation.resize is not None or out is not None:
             raise InputError(f"resize and out: for two images only; {OF_STACKS}")
+        if preparation.colour != "auto":
+            raise InputError(f"colour: {preparation.colour!r} is an image of a pair; of a stack, only 'auto'")
 
         def pictures(again: bool = False) -> Iterator[Picture]:
             one_profile = OneProfile()
@@ -231,8 +306,10 @@ class Fuser:
 
         motion = preparation.motion(of_stack=True)
         # Aligning reads all images twice: what all of them show is known only in the end.
-        placed = pictures() if motion is None else align_stack(pictures(), motion).apply(pictures(again=True))
-        return fuse_stack(placed, partial(self.fuse_planes, execution=execution))
+        placed = pictures()
+        if motion is not None:
+            placed = align_stack(placed, motion, preparation.limits).apply(pictures(again=True))
+        return fuse_stack(placed, partial(self.fuse_planes, execution=execution), depth)
 
     @in_plain_context
     def enhance_image(

@@ -20,7 +20,17 @@ from gifnet.evaluation import evaluate_folders
 from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
-OPTIONAL = ("av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "rasterio", "tifffile", "torchmetrics")
+OPTIONAL = (
+    "av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom", "rasterio",
+    "rawpy", "tifffile", "torchmetrics",
+)  # fmt: skip
+STARTS = {  # of files that an extra reads
+    "heic": b"\0\0\0\x18ftypheic",
+    "raf": b"FUJIFILMCCD-RAW 0201",
+    "dcm": bytes(128) + b"DICM",
+    "exr": b"v/1\1",
+    "hdr": b"#?RADIANCE\n",
+}
 
 
 @pytest.fixture
@@ -29,6 +39,8 @@ def folder(tmp_path: Path) -> Path:
     for seed, name in enumerate("ab"):
         (tmp_path / name).mkdir()
         Image.fromarray(photo(seed=seed)).save(tmp_path / name / "x.png")
+    for suffix, start in STARTS.items():
+        (tmp_path / f"file.{suffix}").write_bytes(start + bytes(200))
     deep = photo().astype(np.uint16) * 257
     (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(deep))
     return tmp_path
@@ -43,6 +55,13 @@ def write_deep(folder: Path) -> object:
     from gifnet.files.metadata import NO_METADATA
 
     return deep_writing.write_tiff(photo().astype(np.float32), NO_METADATA, "out.tif")
+
+
+def read_of(suffix: str) -> Callable[[Path], object]:
+    def read_it(folder: Path) -> object:
+        return gifnet.Fuser(Passing()).enhance(folder / f"file.{suffix}")
+
+    return read_it
 
 
 def align(folder: Path) -> object:
@@ -84,6 +103,11 @@ def train(folder: Path) -> object:
 WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("align", "cv2", align),
     ("align", "cv2", fuse_aligned),
+    ("dicom", "pydicom", read_of("dcm")),
+    ("exr", "OpenEXR", read_of("exr")),
+    ("heif", "pillow_heif", read_of("heic")),
+    ("raw", "rawpy", read_of("raf")),
+    ("files", "imagecodecs", read_of("hdr")),
     ("files", "imagecodecs", read_deep),
     ("files", "tifffile", read_deep),
     ("files", "imagecodecs", write_deep),
@@ -116,6 +140,7 @@ def test_what_needs_an_extra_says_how_to_install_it(
         ("cv2", "align", ["align", "a/x.png", "b/x.png"]),
         ("cv2", "align", ["fuse", "a/x.png", "b/x.png", "-o", "out.png", "--align"]),
         ("imagecodecs", "files", ["enhance", "deep.png", "-o", "out.png"]),
+        ("pillow_heif", "heif", ["enhance", "file.heic", "-o", "out.png"]),
         ("rasterio", "geo", ["pansharpen", "ms.tif", "pan.tif", "-o", "out.tif"]),
         ("torchmetrics", "metrics", ["eval", "a", "b"]),
         ("av", "video", ["video", "a.mp4", "b.mp4", "-o", "out.mp4"]),

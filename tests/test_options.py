@@ -109,7 +109,9 @@ def test_docstrings_say_of_each_option_what_is_declared(
 )
 def test_overloads_take_what_the_function_takes(function: Callable[..., Any], overloads: type) -> None:
     parameters = inspect.signature(function).parameters.values()
-    expected = {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY}
+    expected = {
+        one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY and one.name != "return_depth"
+    }
     assert typing.get_type_hints(overloads) == expected
 
 
@@ -125,6 +127,7 @@ OTHER_FORMS = {
     "progress": "--quiet",
     "report": "stderr, where all lines go",
     "out": "--output, a file; arrays are Python's",
+    "return_depth": "--depth",
 }
 # What the command line has beside options of functions.
 OWN_FLAGS = {
@@ -189,7 +192,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert {type(checked.tile), type(checked.memory)} == {int}
     assert Execution.checked("auto", np.float32(1e6), None).memory == 10**6  # type: ignore[arg-type]
     prepared = Preparation.checked(np.int8(2), stretch=np.array([1, 99]))  # type: ignore[arg-type]
-    assert (prepared.page, prepared.stretch) == (2, (1.0, 99.0))
+    assert (prepared.page, prepared.stretch) == (2, values.StretchLimits(1.0, 99.0))
     assert gifnet.enhance(GREY, np.float32(0)).shape == GREY.shape  # type: ignore[arg-type]
     assert gifnet.enhance(GREY, np.int16(0), tile=np.uint8(64)).shape == GREY.shape  # type: ignore[call-overload]
 
@@ -219,6 +222,23 @@ def test_what_is_no_number_is_refused(option: Option[Any], no_number: object) ->
         (declared.STRETCH, (True, 99)),
         (declared.STRETCH, (1, 50, 99)),
         (declared.STRETCH, 5),
+        (declared.STRETCH, (7000, 9000)),
+        (declared.STRETCH, (9000, 7000, "values")),
+        (declared.STRETCH, (0, float("inf"), "a")),
+        (declared.STRETCH, (1, 99, "c")),
+        (declared.COLOUR, "red"),
+        (declared.COLOUR, None),
+        (declared.ALIGN, "turn"),
+        (declared.ALIGN, np.eye(4)),
+        (declared.ALIGN, np.zeros((3, 3))),
+        (declared.ALIGN, [[1, 2], "x"]),
+        (declared.QUALITY, 0),
+        (declared.QUALITY, "best"),
+        (declared.QUALITY, True),
+        (declared.COMPRESSION, 10),
+        (declared.COMPRESSION, "zip"),
+        (declared.PATTERN, "{name}"),
+        (declared.PATTERN, ("{name}_T", "W")),
         (declared.RESIZE, np.array(["a"])),
         (declared.ALIGN, 1),
         (declared.MOTION, True),

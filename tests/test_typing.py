@@ -11,6 +11,7 @@ from conftest import ROOT
 CODE = """
 from typing import Any
 from typing_extensions import assert_type
+import io
 import numpy as np
 from PIL import Image
 import gifnet
@@ -21,6 +22,10 @@ fuser: gifnet.Fuser
 
 assert_type(gifnet.fuse(b"", x, tile=64), bytes)
 assert_type(gifnet.fuse(image, x, x, stretch=(1, 99), device="cpu"), Image.Image)
+assert_type(gifnet.fuse(x, x, return_depth=True)[1], "np.ndarray[Any, np.dtype[np.float32]]")
+assert_type(gifnet.fuse([x, x], stretch=(7000, 9000, "values")), Any)
+gifnet.fuse(image, io.BytesIO(), align=np.eye(3), colour="b")
+gifnet.fuse(x, x, align=gifnet.align(x, x))
 assert_type(gifnet.enhance(x, 0.5, memory="2GB"), "np.ndarray[Any, Any]")
 assert_type(fuser.fuse(x, "b.png", resize="a", out=x), "np.ndarray[Any, Any]")
 assert_type(fuser.enhance(image, page=1), Image.Image)
@@ -34,6 +39,7 @@ gifnet.pansharpen(x, x, model=fuser)
 
 gifnet.fuse(x, x, tyle=3)  # wrong: tyle
 gifnet.fuse(x, x, tile="all")  # wrong: No overload
+gifnet.fuse(x, x, colour="c")  # wrong: No overload
 gifnet.enhance(x, tyle=3)  # wrong: tyle
 gifnet.enhance(x, resize="a")  # wrong: resize
 fuser.fuse(x, x, tyle=3)  # wrong: tyle

@@ -12,17 +12,34 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints.hub import BUNDLED
+from ..errors import InputError
 from ..execution.running import Execution
+from ..files.formats import Encoding
 from ..files.raster import Raster
 from ..files.writing import check_content, check_output
 from ..files.writing import write_file as write_image
 from ..fuser import Fuser
 from ..images.picture import PictureInfo, ReadablePicture
+from ..images.reading import Images, Page, images_of
 from ..images.reading import read_for_writing as read_image
 from ..models import Model, fuser_of
 from ..options.declarations import STRENGTH
-from ..options.values import Align, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
+from ..options.values import (
+    Align,
+    Colour,
+    Compression,
+    Device,
+    Dtype,
+    Memory,
+    Name,
+    Progress,
+    Quality,
+    Resize,
+    Stretch,
+    Tile,
+)
 from ..prepare.preparation import Preparation
+from ..stack.depth import DepthMap
 
 __all__ = ["check_result", "enhance_file", "fuse_files", "read_image", "read_images", "write_image"]
 
@@ -30,14 +47,21 @@ FilePath = str | os.PathLike[str]
 
 
 def fuse_files(
-    a: FilePath,
-    b: FilePath,
+    a: FilePath | Images,
+    b: FilePath | None,
     out: FilePath,
     *more: FilePath,
     page: int | None = None,
     resize: Resize = None,
     stretch: Stretch = False,
+    colour: Colour = "auto",
     align: Align = False,
+    max_shift: float = 0.25,
+    max_rotation: float = 6.0,
+    max_scale: float = 1.06,
+    depth: Name | None = None,
+    quality: Quality = None,
+    compression: Compression = None,
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = None,
@@ -55,7 +79,8 @@ def fuse_files(
 
     Args:
         a: an image file: PNG, TIFF, JPEG, WebP, BMP, or whatever else Pillow reads. 16-bit or floating-point colour
-            and alpha need the extra ``[files]``.
+            and alpha need the extra ``[files]``. Or a list of files, or a file of several images (a TIFF, a GIF): a
+            stack, with None for ``b``.
         b: another one, of the same height and width.
         out: the file to write; its suffix is the format. It appears whole or not at all, at the end, so it may be
             one of the inputs, which is then replaced.
@@ -64,11 +89,26 @@ def fuse_files(
         resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
             images that show the same: ratios of sides that differ by more than 2 % are refused.
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
-            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
-            Images in colour are left alone.
+            and 99.9), two percentiles such as ``(1, 99)``, or two values such as ``(7000, 9000, "values")``, which
+            don't flicker in sequences; with ``"a"`` or ``"b"`` in place of ``"values"``, of this image of a pair only.
+            For 14-bit thermal images in 16-bit files, and for any numbers: Kelvin, °C, Hounsfield units. NaN becomes
+            black. Images in colour are left alone.
+        colour: whose colours the result has, of two images: ``"auto"`` is by evidence, ``"a"`` or ``"b"`` takes the
+            other one as grey. So does a thermal image in false colours (a palette) give its brightness only.
         align: warp the other images onto the first one's grid first, and crop all to the largest rectangle that all
             show. True (``"affine"`` for two images, ``"similarity"`` for a stack), or a motion: ``"translation"``,
-            ``"similarity"``, ``"affine"`` or ``"homography"``. Needs the extra ``[align]``; no batches of several.
+            ``"similarity"``, ``"affine"`` or ``"homography"``. Or a transform that is known, of two images of a fixed
+            rig: what ``gifnet.align`` gives, a 3×3 matrix from ``a``'s pixels to ``b``'s, or the JSON file that
+            ``gifnet align`` writes. Needs the extra ``[align]``; no batches of several.
+        max_shift: how far alignment searches, as a part of each side. From 0 to 0.5.
+        max_rotation: how far alignment searches, in degrees either way. From 0 to 45; not with ``"translation"``.
+        max_scale: how far alignment searches, as a factor either way, once both images have one size. From 1 to 2; not
+            with ``"translation"``.
+        depth: a file for the depth map of a focus stack: PNG or TIFF of 16 bits. It says which image each pixel is
+            sharpest in, 0 for the first, 65535 for the last; smooth where nothing is.
+        quality: of JPEG and WebP, from 1 to 100; 95 by default. ``"lossless"`` for WebP.
+        compression: of PNG from 0 (none) to 9 (smallest); of TIFF ``"deflate"`` (default), ``"lzw"`` or ``"none"``.
+            Pixels stay the same.
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
@@ -94,13 +134,22 @@ def fuse_files(
         AlignmentError: the images could not be aligned with confidence.
         CheckpointError: see ``load``.
     """
-    preparation = Preparation.checked(page, resize, stretch, align)
-    execution = Execution.checked(tile, memory, progress)
+    preparation = Preparation.checked(page, resize, stretch, align, colour, max_shift, max_rotation, max_scale)
+    execution, encoding = Execution.checked(tile, memory, progress), Encoding.checked(quality, compression)
     path = check_output(out)  # before the work, not after it
+    encoding.check(path.suffix)
+    depth_path = None if depth is None else _depth_output(depth, path)
+    images = images_of(a, b, more)
     fuser = fuser_of(model, device, dtype)
-    first, second = read_images((a, b), preparation, execution, fuser)
+    first, second = read_images([_file(image) for image in images[:2]], preparation, execution, fuser)
     check_result(path, first, second)
-    return write_image(_raster(fuser.fuse_images((first, second, *more), preparation, execution)), path)
+    depth_map = None if depth_path is None else DepthMap()
+    fused = fuser.fuse_images((first, second, *images[2:]), preparation, execution, depth=depth_map)
+    levels = None if depth_map is None else Raster(depth_map.levels())
+    write_image(_raster(fused), path, encoding)
+    if levels is not None and depth_path is not None:
+        write_image(levels, depth_path, encoding)
+    return path
 
 
 def enhance_file(
@@ -110,6 +159,8 @@ def enhance_file(
     *,
     page: int | None = None,
     stretch: Stretch = False,
+    quality: Quality = None,
+    compression: Compression = None,
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = None,
@@ -127,8 +178,13 @@ def enhance_file(
         strength: from 0 (the image as it is) to 1 (the network's result). Between them, a blend of luminances.
         page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
-            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
-            Images in colour are left alone.
+            and 99.9), two percentiles such as ``(1, 99)``, or two values such as ``(7000, 9000, "values")``, which
+            don't flicker in sequences; with ``"a"`` or ``"b"`` in place of ``"values"``, of this image of a pair only.
+            For 14-bit thermal images in 16-bit files, and for any numbers: Kelvin, °C, Hounsfield units. NaN becomes
+            black. Images in colour are left alone.
+        quality: of JPEG and WebP, from 1 to 100; 95 by default. ``"lossless"`` for WebP.
+        compression: of PNG from 0 (none) to 9 (smallest); of TIFF ``"deflate"`` (default), ``"lzw"`` or ``"none"``.
+            Pixels stay the same.
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
@@ -155,18 +211,20 @@ def enhance_file(
     """
     strength = STRENGTH.check(strength)
     preparation, execution = Preparation.checked(page, stretch=stretch), Execution.checked(tile, memory, progress)
+    encoding = Encoding.checked(quality, compression)
     path = check_output(out)
+    encoding.check(path.suffix)
     fuser = fuser_of(model, device, dtype)
     (picture,) = read_images((x,), preparation, execution, fuser)
     check_result(path, picture)
-    return write_image(_raster(fuser.enhance_image(picture, strength, preparation, execution)), path)
+    return write_image(_raster(fuser.enhance_image(picture, strength, preparation, execution)), path, encoding)
 
 
 def read_images(
-    paths: Sequence[FilePath], preparation: Preparation, execution: Execution, fuser: Fuser
+    paths: Sequence[FilePath | Page], preparation: Preparation, execution: Execution, fuser: Fuser
 ) -> list[ReadablePicture]:
     """Read files, if what they hold fits into the memory there is. Raises InputError."""
-    fuser.check_memory(execution, preparation.page, {os.fsdecode(path): path for path in paths})
+    fuser.check_memory(execution, preparation.page, {_name(path): path for path in paths})
     return [read_image(path, preparation.page) for path in paths]
 
 
@@ -177,6 +235,29 @@ def check_result(path: Path, *pictures: PictureInfo) -> None:
     channels += any(picture.layout.transparent for picture in pictures)
     height, width = result.layout.sides
     check_content(path, (height, width, channels), np.dtype(str(result.dtype).removeprefix("torch.")))
+
+
+def _name(path: FilePath | Page) -> str:
+    """For messages, and different for each page."""
+    if isinstance(path, Page):
+        return f"page {path.number}" if isinstance(path.source, bytes) else f"{_name(path.source)}, page {path.number}"
+    return os.fsdecode(path)
+
+
+def _file(image: Any) -> FilePath | Page:
+    if not isinstance(image, (str, os.PathLike, Page)):
+        raise InputError(f"{type(image).__name__}: is no path of an image file; gifnet.fuse takes other images")
+    return image
+
+
+def _depth_output(depth: FilePath, out: Path) -> Path:
+    """The path, if a depth map can be written there. Raises InputError."""
+    path = check_output(depth)
+    if path.suffix.lower() not in (".png", ".tif", ".tiff"):
+        raise InputError(f"{path}: a depth map has 16 bits, which {path.suffix} has not; give .png or .tif")
+    if path.resolve() == out.resolve():
+        raise InputError(f"depth: {path} is the output; give the depth map another name")
+    return path
 
 
 def _raster(result: Any) -> Raster:

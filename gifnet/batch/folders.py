@@ -10,14 +10,31 @@ from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.running import Execution
 from ..files.atomic import remove_leftovers
-from ..files.formats import WRITABLE
+from ..files.formats import WRITABLE, Encoding
 from ..files.lock import locked
 from ..models import Model, fuser_of
-from ..options.declarations import FOLDER_PROGRESS, STRENGTH
-from ..options.values import Align, Device, Dtype, Lines, Memory, Progress, Resize, Stretch, Tile
+from ..options.declarations import FOLDER_PROGRESS, PATTERN, STRENGTH
+from ..options.values import (
+    Align,
+    Colour,
+    Compression,
+    Device,
+    Dtype,
+    Lines,
+    Memory,
+    Name,
+    Progress,
+    Quality,
+    Resize,
+    Stretch,
+    Tile,
+)
 from ..prepare.preparation import Preparation
+from .listed import pairs_listed
 from .manifest import NAME, Manifest
-from .pairing import FolderFailure, Match, Pairing, pairs, singles
+from .pairing import FolderFailure, Match, Pairing, singles
+from .pairing import pairs as pairs_by_name
+from .patterns import pairs_by_pattern
 from .run import Conduct, Job, Run, Task
 
 LOCK = ".gifnet-run.lock"  # in the folder of results, while a run works there
@@ -40,13 +57,21 @@ def fuse_folders(
     *,
     recursive: bool = False,
     suffix: str | None = None,
+    pattern: Sequence[str] | None = None,
+    pairs: Name | None = None,
     overwrite: bool = False,
     skip_unmatched: bool = False,
     report: Lines | None = None,
     page: int | None = None,
     resize: Resize = None,
     stretch: Stretch = False,
+    colour: Colour = "auto",
     align: Align = False,
+    max_shift: float = 0.25,
+    max_rotation: float = 6.0,
+    max_scale: float = 1.06,
+    quality: Quality = None,
+    compression: Compression = None,
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = True,
@@ -56,8 +81,9 @@ def fuse_folders(
 ) -> FolderResult:
     """Fuse the images of two folders, pair by pair, into a third; each pair as ``fuse_files`` does.
 
-    Two files are a pair if their paths within their folders are the same but for the suffix; the result has that path
-    in ``out_dir`` too. A file without a partner, or with several, counts as failed; no failure stops the rest.
+    Two files are a pair if their paths within their folders are the same but for the suffix; the result has that
+    path in ``out_dir`` too; ``pattern`` and ``pairs`` pair other names. A file without a partner, or with several,
+    counts as failed; no failure stops the rest.
 
     ``out_dir`` keeps ``gifnet-manifest.jsonl``, a record of each pair. By it a later call skips what is finished: the
     output has the recorded size, both inputs have the recorded paths, sizes and modification times, and the weights,
@@ -71,6 +97,10 @@ def fuse_folders(
         recursive: take in subfolders, and keep them among the results. Hidden ones and links to folders are left out.
         suffix: of the results, which is their format, such as ``.png``. None: that of the (first) image if gifnet
             writes this format, else ``.png``.
+        pattern: the file names of pairs, where they are not the same: ``("{name}_T.jpg", "{name}_W.jpg")``. ``{name}``
+            is what both share and the result is called, ``*`` any text; capitals don't matter. Both folders may be one.
+        pairs: a CSV file that lists the pairs: a file of ``a_dir``, one of ``b_dir`` and, if wished, the result's name.
+            A first line ``a,b`` or ``a,b,out`` is a heading.
         overwrite: do everything again, and replace whatever has an output's name.
         skip_unmatched: leave out files without a partner instead of counting them as failed.
         report: called with a line about each problem when it is found; about pairing, before any work.
@@ -78,11 +108,24 @@ def fuse_folders(
         resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
             images that show the same: ratios of sides that differ by more than 2 % are refused.
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
-            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
-            Images in colour are left alone.
+            and 99.9), two percentiles such as ``(1, 99)``, or two values such as ``(7000, 9000, "values")``, which
+            don't flicker in sequences; with ``"a"`` or ``"b"`` in place of ``"values"``, of this image of a pair only.
+            For 14-bit thermal images in 16-bit files, and for any numbers: Kelvin, °C, Hounsfield units. NaN becomes
+            black. Images in colour are left alone.
+        colour: whose colours the result has, of two images: ``"auto"`` is by evidence, ``"a"`` or ``"b"`` takes the
+            other one as grey. So does a thermal image in false colours (a palette) give its brightness only.
         align: warp the other images onto the first one's grid first, and crop all to the largest rectangle that all
             show. True (``"affine"`` for two images, ``"similarity"`` for a stack), or a motion: ``"translation"``,
-            ``"similarity"``, ``"affine"`` or ``"homography"``. Needs the extra ``[align]``; no batches of several.
+            ``"similarity"``, ``"affine"`` or ``"homography"``. Or a transform that is known, of two images of a fixed
+            rig: what ``gifnet.align`` gives, a 3×3 matrix from ``a``'s pixels to ``b``'s, or the JSON file that
+            ``gifnet align`` writes. Needs the extra ``[align]``; no batches of several.
+        max_shift: how far alignment searches, as a part of each side. From 0 to 0.5.
+        max_rotation: how far alignment searches, in degrees either way. From 0 to 45; not with ``"translation"``.
+        max_scale: how far alignment searches, as a factor either way, once both images have one size. From 1 to 2; not
+            with ``"translation"``.
+        quality: of JPEG and WebP, from 1 to 100; 95 by default. ``"lossless"`` for WebP.
+        compression: of PNG from 0 (none) to 9 (smallest); of TIFF ``"deflate"`` (default), ``"lzw"`` or ``"none"``.
+            Pixels stay the same.
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
@@ -105,12 +148,14 @@ def fuse_folders(
             writing there, its manifest is damaged or can't be written, or a suffix gifnet doesn't write.
         CheckpointError: see ``load``.
     """
-    preparation = Preparation.checked(page, resize, stretch, align)
-    task = Task("fuse", preparation, Execution.checked(tile, memory, False))
+    preparation = Preparation.checked(page, resize, stretch, align, colour, max_shift, max_rotation, max_scale)
+    task = Task(
+        "fuse", preparation, Execution.checked(tile, memory, False), encoding=_encoding(quality, compression, suffix)
+    )
     conduct = Conduct(overwrite, skip_unmatched, FOLDER_PROGRESS.check(progress), report)
     first, second, out = Path(a_dir), Path(b_dir), Path(out_dir)
     _check(out, (first, second), suffix)
-    pairing = pairs(first, second, out, recursive, suffix)
+    pairing = _pairing(first, second, out, recursive, suffix, PATTERN.check(pattern), pairs)
     return _run(task, pairing, out, conduct, model, device, dtype)
 
 
@@ -125,6 +170,8 @@ def enhance_folder(
     report: Lines | None = None,
     page: int | None = None,
     stretch: Stretch = False,
+    quality: Quality = None,
+    compression: Compression = None,
     tile: Tile = "auto",
     memory: Memory = None,
     progress: Progress = True,
@@ -146,8 +193,13 @@ def enhance_folder(
         report: called with a line about each problem when it is found; about pairing, before any work.
         page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
-            and 99.9), or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like.
-            Images in colour are left alone.
+            and 99.9), two percentiles such as ``(1, 99)``, or two values such as ``(7000, 9000, "values")``, which
+            don't flicker in sequences; with ``"a"`` or ``"b"`` in place of ``"values"``, of this image of a pair only.
+            For 14-bit thermal images in 16-bit files, and for any numbers: Kelvin, °C, Hounsfield units. NaN becomes
+            black. Images in colour are left alone.
+        quality: of JPEG and WebP, from 1 to 100; 95 by default. ``"lossless"`` for WebP.
+        compression: of PNG from 0 (none) to 9 (smallest); of TIFF ``"deflate"`` (default), ``"lzw"`` or ``"none"``.
+            Pixels stay the same.
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
@@ -172,12 +224,45 @@ def enhance_folder(
         CheckpointError: see ``load``.
     """
     strength, preparation = STRENGTH.check(strength), Preparation.checked(page, stretch=stretch)
-    task = Task("enhance", preparation, Execution.checked(tile, memory, False), strength)
+    task = Task(
+        "enhance",
+        preparation,
+        Execution.checked(tile, memory, False),
+        strength,
+        _encoding(quality, compression, suffix),
+    )
     conduct = Conduct(overwrite, False, FOLDER_PROGRESS.check(progress), report)
     folder, out = Path(x_dir), Path(out_dir)
     _check(out, (folder,), suffix)
     pairing = singles(folder, out, recursive, suffix)
     return _run(task, pairing, out, conduct, model, device, dtype)
+
+
+def _pairing(
+    a_dir: Path,
+    b_dir: Path,
+    out: Path,
+    recursive: bool,
+    suffix: str | None,
+    pattern: tuple[str, str] | None,
+    listed: Name | None,
+) -> Pairing:
+    """The pairs by the way that was chosen. Raises InputError, for two ways too."""
+    if listed is not None:
+        if pattern is not None or recursive:
+            chosen = "recursive" if pattern is None else "pattern"
+            raise InputError(f"{chosen}: not with pairs, where {os.fsdecode(listed)} names the files")
+        return pairs_listed(a_dir, b_dir, Path(listed), suffix)
+    if pattern is not None:
+        return pairs_by_pattern(a_dir, b_dir, out, pattern, recursive, suffix)
+    return pairs_by_name(a_dir, b_dir, out, recursive, suffix)
+
+
+def _encoding(quality: Quality, compression: Compression, suffix: str | None) -> Encoding:
+    encoding = Encoding.checked(quality, compression)
+    if suffix is not None and suffix.lower() in WRITABLE:
+        encoding.check(suffix)
+    return encoding
 
 
 def _check(out: Path, inputs: Sequence[Path], suffix: str | None) -> None:

@@ -50,28 +50,40 @@ def pairs(a_dir: Path, b_dir: Path, out: Path, recursive: bool = False, suffix: 
     else ".png". Raises InputError for folders that can't be listed, and when there is no pair.
     """
     a_files, b_files = (_grouped(images_below(folder, out, recursive), _pair_name) for folder in (a_dir, b_dir))
+    pairing = matched(a_dir, b_dir, a_files, b_files, lambda _, a: _output(a, suffix))
+    if pairing.matches:
+        return pairing
+    for folder, found in ((a_dir, a_files), (b_dir, b_files)):
+        if not found:
+            raise InputError(_no_image(folder, recursive))
+    if pairing.ambiguous:
+        raise InputError(f"no pair in {a_dir} and {b_dir}: {pairing.ambiguous[0].reason}")
+    raise InputError(
+        f"no file of {a_dir} has a partner in {b_dir}; the paths within them must be the same but for the suffix, "
+        f"and not as {min(a_files)} and {min(b_files)}"
+    )
+
+
+def matched(
+    a_dir: Path,
+    b_dir: Path,
+    a_files: dict[Path, list[Path]],
+    b_files: dict[Path, list[Path]],
+    output: Callable[[Path, Path], Path],
+) -> Pairing:
+    """The files of two folders by the names that they share; ``output`` is told the name and the first file."""
     matches, unmatched, ambiguous = [], [], []
     for stem in sorted(a_files.keys() | b_files.keys()):
         a, b, name = a_files.get(stem, []), b_files.get(stem, []), stem.as_posix()
         files = (*(a_dir / path for path in a), *(b_dir / path for path in b))
         if len(a) == len(b) == 1:
-            matches.append(Match(name, files, _output(a[0], suffix)))
+            matches.append(Match(name, files, output(stem, a[0])))
         elif a and b:
             reason = f"several files could be paired: {', '.join(map(str, files))}; keep one in each folder"
             ambiguous.append(FolderFailure(name, files, reason))
         else:
             unmatched.append(FolderFailure(name, files, f"{files[0]} has no partner in {b_dir if a else a_dir}"))
-    if matches:
-        return Pairing(tuple(matches), tuple(unmatched), tuple(ambiguous))
-    for folder, found in ((a_dir, a_files), (b_dir, b_files)):
-        if not found:
-            raise InputError(_no_image(folder, recursive))
-    if ambiguous:
-        raise InputError(f"no pair in {a_dir} and {b_dir}: {ambiguous[0].reason}")
-    raise InputError(
-        f"no file of {a_dir} has a partner in {b_dir}; the paths within them must be the same but for the suffix, "
-        f"and not as {min(a_files)} and {min(b_files)}"
-    )
+    return Pairing(tuple(matches), tuple(unmatched), tuple(ambiguous))
 
 
 def singles(folder: Path, out: Path, recursive: bool = False, suffix: str | None = None) -> Pairing:
@@ -99,6 +111,11 @@ def _pair_name(relative: Path) -> Path:
 
 def _output(relative: Path, suffix: str | None) -> Path:
     return relative.with_suffix(suffix or (relative.suffix if relative.suffix.lower() in WRITABLE else ".png"))
+
+
+def output_of(name: Path, first: Path, suffix: str | None) -> Path:
+    """The result of a pair that is called ``name``, which may have dots, of the file ``first``."""
+    return name.with_name(name.name + _output(first, suffix).suffix)
 
 
 def _grouped(paths: Iterable[Path], key: Callable[[Path], Path]) -> dict[Path, list[Path]]:

@@ -15,6 +15,7 @@ from ..errors import InputError, escaped
 from ..execution.progress import bar
 from ..execution.running import Execution
 from ..files.atomic import atomic_path
+from ..files.formats import DEFAULT, Encoding
 from ..files.raster import Raster
 from ..fuser import Fuser
 from ..images.picture import ReadablePicture
@@ -57,11 +58,18 @@ class Task:
     preparation: Preparation
     execution: Execution
     strength: float | None = None  # of enhancing
+    encoding: Encoding = DEFAULT
 
     def settings(self) -> dict[str, Any]:
         """The options that change pixels, in one form; those that are off are left out."""
         strength = {} if self.strength is None else {"strength": self.strength}
-        return {"task": self.name, "page": self.preparation.page, **strength, **self.preparation.describe()}
+        return {
+            "task": self.name,
+            "page": self.preparation.page,
+            **strength,
+            **self.preparation.describe(),
+            **self.encoding.describe(),
+        }
 
     def compute(self, fuser: Fuser, pictures: Sequence[ReadablePicture]) -> Raster:
         """The result of one job's pictures."""
@@ -165,7 +173,7 @@ class Run:
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(target) as temporary:
-                    _write(raster, temporary, target)
+                    _write(raster, temporary, target, self.task.encoding)
                     height, width = raster.array.shape[:2]
                     job.size = {"bytes": temporary.stat().st_size, "width": width, "height": height}
                     self.manifest.append(self.event(job, "writing"))
@@ -187,10 +195,10 @@ class Run:
         }
 
 
-def _write(raster: Raster, temporary: Path, target: Path) -> None:
+def _write(raster: Raster, temporary: Path, target: Path, encoding: Encoding) -> None:
     """Write what is to become ``target``, down to the disk."""
     try:
-        write_image(raster, temporary)
+        write_image(raster, temporary, encoding)
     except InputError as error:
         raise InputError(str(error).replace(str(temporary), str(target))) from error
     flush_to_disk(temporary)

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from ..files.writing import check_output, write_file
+from ..files.writing import check_folder, check_output, write_file
 from ..images.reading import read_for_writing
 from ..options.declarations import MAX_PIXELS, MAX_ROTATION, MAX_SCALE, MAX_SHIFT, MIN_CONFIDENCE, MOTION, PAGE
 from ..prepare.alignment import align
@@ -17,7 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``gifnet align``."""
     parser.add_argument("a", metavar="A", help="the image to align to")
     parser.add_argument("b", metavar="B", help="the image to align")
-    parser.add_argument("-o", "--output", metavar="B_ALIGNED", help="B warped onto A's grid; its suffix is the format")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="B_ALIGNED",
+        help="B warped onto A's grid, its suffix is the format; or T.json, the transform, for --align=T.json",
+    )
     parser.add_argument(
         "--crop", action="store_true", help="crop B_ALIGNED to the overlap; otherwise what B does not show is 0"
     )
@@ -33,13 +38,22 @@ def run(args: argparse.Namespace) -> int:
     for option in (MAX_ROTATION, MAX_SCALE) if args.motion == "translation" else ():
         if chosen[option.name] != option.default:
             raise flags.WrongUsage(f"--{option.name.replace('_', '-')} is not for --motion translation")
-    if args.output:
+    transform = args.output is not None and args.output.lower().endswith(".json")
+    if transform and args.crop:
+        raise flags.WrongUsage("--crop is for an image, and a .json file holds the transform")
+    if transform:
+        check_folder(args.output)
+    elif args.output:
         check_output(args.output)  # before the work, not after it
     with flags.reading_up_to(args.max_pixels):
-        a, b = (read_for_writing(path, args.page).load() for path in (args.a, args.b))
+        a, b = (read_for_writing(path, args.page) for path in (args.a, args.b))
+        if args.output and not transform:
+            b = b.load()
     found = align(a, b, **chosen)
-    if args.output:
-        warped = found.warp_picture(b)
+    if transform:
+        found.save(args.output)
+    elif args.output:
+        warped = found.warp_picture(b.load())
         warped = warped.cropped(found.overlap) if args.crop else warped
         write_file(warped.pack(warped.pixels, warped.alpha), args.output)
     sys.stdout.write((json.dumps(found.as_dict()) if args.json else found.summary()) + "\n")

@@ -4,10 +4,22 @@ import argparse
 
 from ..batch.files import enhance_file
 from ..batch.folders import enhance_folder
-from ..options.declarations import DEVICE, DTYPE, MAX_PIXELS, MEMORY, MODEL, PAGE, STRENGTH, STRETCH, TILE
+from ..options.declarations import (
+    COMPRESSION,
+    DEVICE,
+    DTYPE,
+    MAX_PIXELS,
+    MEMORY,
+    MODEL,
+    PAGE,
+    QUALITY,
+    STRENGTH,
+    STRETCH,
+    TILE,
+)
 from . import flags, folders
 
-OPTIONS = (STRENGTH, STRETCH, TILE, MEMORY, PAGE, MODEL, DEVICE, DTYPE)
+OPTIONS = (STRENGTH, STRETCH, QUALITY, COMPRESSION, TILE, MEMORY, PAGE, MODEL, DEVICE, DTYPE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

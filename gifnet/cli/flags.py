@@ -41,6 +41,8 @@ def _how_to_parse(option: Option[Any]) -> dict[str, Any]:
         chosen["choices"] = flag.choices
     if flag.metavar is not None:
         chosen["metavar"] = flag.metavar
+    if flag.nargs is not None:
+        chosen["nargs"] = flag.nargs
     if flag.alone is not None:
         chosen |= {"nargs": "?", "const": flag.alone}
     return chosen

@@ -11,11 +11,11 @@ from ..batch.manifest import NAME
 from ..errors import InputError, escaped
 from ..execution.progress import say
 from ..files.formats import WRITABLE, check_suffix
-from ..options.declarations import OVERWRITE, RECURSIVE, SKIP_UNMATCHED, SUFFIX, Option
+from ..options.declarations import OVERWRITE, PAIRS, PATTERN, RECURSIVE, SKIP_UNMATCHED, SUFFIX, Option
 from .flags import WrongUsage, add_options
 
 ENHANCING: tuple[Option[Any], ...] = (RECURSIVE, SUFFIX, OVERWRITE)
-FUSING: tuple[Option[Any], ...] = (*ENHANCING, SKIP_UNMATCHED)
+FUSING: tuple[Option[Any], ...] = (*ENHANCING, SKIP_UNMATCHED, PATTERN, PAIRS)
 
 
 def add_folder_options(parser: argparse.ArgumentParser, options: Iterable[Option[Any]]) -> None:

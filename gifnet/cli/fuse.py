@@ -1,6 +1,7 @@
 """``gifnet fuse``."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +9,30 @@ from ..batch.files import fuse_files
 from ..batch.folders import fuse_folders
 from ..errors import InputError
 from ..files.listing import stack_files
-from ..options.declarations import ALIGN, DEVICE, DTYPE, MAX_PIXELS, MEMORY, MODEL, PAGE, RESIZE, STRETCH, TILE
+from ..images.reading import pages_of
+from ..options.declarations import (
+    ALIGN,
+    COLOUR,
+    COMPRESSION,
+    DEPTH,
+    DEVICE,
+    DTYPE,
+    MAX_PIXELS,
+    MAX_ROTATION,
+    MAX_SCALE,
+    MAX_SHIFT,
+    MEMORY,
+    MODEL,
+    PAGE,
+    QUALITY,
+    RESIZE,
+    STRETCH,
+    TILE,
+)
 from . import flags, folders
 
-OPTIONS = (STRETCH, RESIZE, ALIGN, TILE, MEMORY, PAGE, MODEL, DEVICE, DTYPE)
+PREPARING = (STRETCH, RESIZE, COLOUR, ALIGN, MAX_SHIFT, MAX_ROTATION, MAX_SCALE)
+OPTIONS = (*PREPARING, QUALITY, COMPRESSION, TILE, MEMORY, PAGE, MODEL, DEVICE, DTYPE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     a = parser.add_argument("a", metavar="A", help="first image; the infrared of an infrared-visible pair; or a folder")
     b = parser.add_argument("b", metavar="B", help="second image, of the same size; or a folder, with the same names")
     _add_stack(parser, a, b)
-    flags.add_options(parser, *OPTIONS, MAX_PIXELS)
+    flags.add_options(parser, *OPTIONS, DEPTH, MAX_PIXELS)
     flags.add_output(parser, "OUT", "a file, its suffix is the format; or a folder")
     flags.add_verbose(parser)
     flags.add_quiet(parser, "no progress bar and no summary of success")
@@ -33,17 +54,21 @@ def run(args: argparse.Namespace) -> int:
     for_folders = {option.name: getattr(args, option.name) for option in folders.FUSING}
     given = [name for name, value in {**for_folders, "resume": args.resume}.items() if value]
     with flags.reading_up_to(args.max_pixels):
-        images = [args.a, args.b, *args.more] if args.stack is None else _stack(args.stack, args.a, args.output)
+        images: list[Any] = [args.a, args.b, *args.more]
+        if args.stack is not None:
+            images = _stack(args.stack, args.a, args.output)
         if args.stack is not None or args.more:
             folders.refuse(given, "a stack becomes one image")
             folders.check_file_output(args.output)
         elif folders.are_folders(images, args.output, given):
+            if args.depth is not None:
+                raise flags.WrongUsage("--depth is for a stack or two images, not for folders of pairs")
             result = fuse_folders(
                 args.a, args.b, args.output, **chosen, **for_folders, progress=not args.quiet, report=folders.tell
             )
             return folders.summarise(result, args.output, args.quiet)
-        first, second, *more = images
-        fuse_files(first, second, args.output, *more, **chosen, progress=False if args.quiet else None)
+        progress = False if args.quiet else None
+        fuse_files(images, None, args.output, **chosen, depth=args.depth, progress=progress)
         return 0
 
 
@@ -62,14 +87,20 @@ def _add_stack(parser: argparse.ArgumentParser, *images: argparse.Action) -> Non
     """Add further images after the positional ``images``, and ``--stack``, which replaces them all."""
     parser.add_argument("more", metavar="C", nargs="*", default=[], help="further images of a stack, of the same size")
     action = parser.add_argument(
-        "--stack", metavar="DIR", action=_StackAction, help="fuse all images in DIR, in place of A B C ..."
+        "--stack",
+        metavar="DIR",
+        action=_StackAction,
+        help="fuse all images in DIR, or all pages of a file such as a TIFF, in place of A B C ...",
     )
     assert isinstance(action, _StackAction)
     action.images = images
 
 
-def _stack(folder: str, a: str | None, output: str) -> list[str]:
-    """The images of ``--stack``. Raises InputError where others are named too, and as ``stack_files``."""
+def _stack(folder: str, a: str | None, output: str) -> list[Any]:
+    """The images of ``--stack``, or the pages of a file.
+
+    Raises InputError where others are named too, and as ``stack_files`` and ``pages_of``.
+    """
     if a is not None:
         raise InputError(f"--stack {folder} and {a}: give either a folder or images")
-    return stack_files(folder, output)
+    return list(pages_of(folder)) if os.path.isfile(folder) else list(stack_files(folder, output))

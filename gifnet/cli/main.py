@@ -61,14 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _quiet_decoders() -> Iterator[None]:
-    """What Pillow and tifffile remark about odd files is no news here: they are read, or an error says why not."""
-    loggers = [logging.getLogger(name) for name in ("PIL", "tifffile")]
+    """What Pillow, pydicom and tifffile remark on odd files is no news: they are read, or an error says why not."""
+    loggers = [logging.getLogger(name) for name in ("PIL", "pydicom", "tifffile")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
+            warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\.")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -141,16 +141,19 @@ def read_avif(file: BinaryIO, name: str, page: int) -> Array | None:
 
 
 def _read_ppm(file: BinaryIO, opened: Image.Image, name: str) -> Array:
-    """Binary PPM of two bytes a sample (P6): plain numbers."""
+    """PPM of more than 8 bits a sample: numbers in binary (P6), or in digits (P3)."""
     codec, _, offset, arguments = opened.tile[0]  # type: ignore[attr-defined]
-    if codec != "ppm":
-        raise InputError(f"{name}: has 16 bits a channel, of which 8 would be lost; save it as PNG or TIFF")
     count = opened.width * opened.height * 3
     file.seek(offset)
-    content = file.read(2 * count)
-    if len(content) < 2 * count:
+    if codec == "ppm":
+        content = file.read(2 * count)
+        numbers = np.frombuffer(content[: len(content) // 2 * 2], ">u2")
+    else:
+        lines = file.read(16 * count + SLACK).split(b"\n")  # a sample has five digits at most
+        numbers = np.array(b" ".join(line.partition(b"#")[0] for line in lines).split()[:count], np.uint32)
+    if numbers.size < count:
         raise InputError(f"{name}: damaged; the file ends before its pixels do")
-    values = np.frombuffer(content, ">u2").reshape(opened.height, opened.width, 3).astype(np.uint32)
+    values = numbers.reshape(opened.height, opened.width, 3).astype(np.uint32)
     top = int(arguments[1])
     return ((values.clip(0, top) * 65535 + top // 2) // top).astype(np.uint16)
 

@@ -16,12 +16,12 @@ from .deep import Array, check_installed
 from .metadata import Metadata
 
 
-def write_png(array: Array, metadata: Metadata, name: str) -> bytes:
-    """The content of a 16-bit PNG file."""
+def write_png(array: Array, metadata: Metadata, name: str, level: int | None = None) -> bytes:
+    """The content of a 16-bit PNG file, compressed at a level from 0 to 9."""
     check_installed(name)
     import imagecodecs
 
-    content = bytes(imagecodecs.png_encode(np.array(array, order="C")))
+    content = bytes(imagecodecs.png_encode(np.array(array, order="C"), level))
     chunks = b""
     if metadata.icc:
         chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
@@ -38,8 +38,11 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">L", len(content)) + kind + content + struct.pack(">L", checksum)
 
 
-def write_tiff(array: Array, metadata: Metadata, name: str) -> bytes:
-    """The content of a 16-bit or float32 TIFF file. Grey with alpha of 16 bits becomes RGBA, which Pillow reads too."""
+def write_tiff(array: Array, metadata: Metadata, name: str, scheme: str = "deflate") -> bytes:
+    """The content of a 16-bit or float32 TIFF file, compressed by "deflate", "lzw" or "none".
+
+    Grey with alpha of 16 bits becomes RGBA, which Pillow reads too.
+    """
     check_installed(name)
     import tifffile
 
@@ -53,8 +56,8 @@ def write_tiff(array: Array, metadata: Metadata, name: str) -> bytes:
         photometric="rgb" if channels > 2 else "minisblack",
         planarconfig="contig",
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
-        compression="deflate",
-        predictor=True,
+        compression=None if scheme == "none" else scheme,
+        predictor=scheme != "none",
         iccprofile=metadata.icc or None,
         resolution=metadata.dpi,
         resolutionunit="inch" if metadata.dpi else None,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from .formats import REFUSED_SUFFIXES, readable_suffixes
+from .formats import RAW_OR_REFUSED, readable_suffixes
 
 # Made by network storage, Windows and archivers: thumbnails and what has been deleted.
 _NO_FOLDERS_OF_IMAGES = frozenset(
@@ -52,7 +52,7 @@ def _images_of(names: Iterable[str], readable: frozenset[str]) -> Iterator[str]:
     images = [path for path in shown if path.suffix.lower() in readable]
     stems = {stem_of(path) for path in images}
     yield from (path.name for path in images)
-    yield from (p.name for p in shown if p.suffix.lower() in REFUSED_SUFFIXES and stem_of(p) not in stems)
+    yield from (p.name for p in shown if p.suffix.lower() in RAW_OR_REFUSED and stem_of(p) not in stems)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:

@@ -17,6 +17,8 @@ class Raster:
     array: Array  # (H, W, C) uint8, uint16, or float32 in [0, 1]; C: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA
     # Read from files, it may also have other integers or floating point outside [0, 1], without alpha.
     metadata: Metadata = NO_METADATA
+    window: tuple[float, float] | None = None  # of values on a scale of their own: what is black and white
+    inverted: bool = False  # where there is a window: low values are white
 
     @property
     def alpha(self) -> bool:

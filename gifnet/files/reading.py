@@ -5,9 +5,10 @@ and left to ``deep`` and ``tiff_pixels``, which need the extra ``[files]``.
 """
 
 import io
+import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -17,16 +18,31 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
 from ..options.values import check_page
-from . import deep, tiff
+from . import camera_raw, deep, dicom, heif, light, numpy_files, tiff
 from .formats import formats_to_open
-from .identity import refuse_unreadable
+from .identity import Kind, kind_of, refuse_unreadable
 from .limits import check_pixels, check_whole, size_of
 from .metadata import ORIENTATION, Metadata
 from .pillow import decoding, exif_of, from_pil, metadata_of, planes_of_mode
 from .raster import Array, Raster
 from .tiff_pixels import declares_fewer_bits, read_deep_tiff
 
+logger = logging.getLogger("gifnet")
+_RADIOMETRIC = (
+    "holds a camera's raw thermal image too, of 16 bits, which gifnet does not read; this is its picture. Take the raw "
+    "one out by exiftool -b -RawThermalImage FILE > RAW.png and give that with stretch=True (--stretch=0.1,99.9), or "
+    "take the picture as grey by colour='b' (--colour b)"
+)
 _ONE_IMAGE = ("MPO", "PSD")  # previews and layers don't make them several
+# Of formats that extras read.
+_READERS: dict[Kind, Callable[[BinaryIO, str, int | None], Raster]] = {
+    "heif": heif.read,
+    "dicom": dicom.read,
+    "raw": lambda file, name, _: camera_raw.read(file, name),
+    "exr": lambda file, name, _: light.read_exr(file, name),
+    "hdr": lambda file, name, _: light.read_hdr(file, name),
+}
+_COUNTS: dict[Kind, Callable[[BinaryIO, str], int]] = {"heif": heif.count, "dicom": dicom.count}
 # Of TIFF, that Pillow reads: with any libtiff, and with most.
 _COMMON_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
 _OTHER_COMPRESSIONS = (6, 34925, 50000)
@@ -50,6 +66,21 @@ def read_file(source: "str | os.PathLike[str] | bytes", name: str, page: int | N
     page = check_page(page)
     with decoding(name), _opened(source, name) as file:
         return _read(file, name, page)
+
+
+def count_images(source: "str | os.PathLike[str] | bytes", name: str) -> int:
+    """How many images a file holds, as ``page`` numbers them. Raises InputError."""
+    with decoding(name), _opened(source, name) as file:
+        refuse_unreadable(file, name)
+        kind = kind_of(file)
+        if kind is not None:
+            return _COUNTS[kind](file, name) if kind in _COUNTS else 1
+        if tiff.is_tiff(file):
+            return len(tiff.images_of(file, name))
+        if _starts_with(file, numpy_files.MAGIC):
+            return 1
+        with _open(file, name) as opened:
+            return _frames(opened)
 
 
 def measure(source: "str | os.PathLike[str] | bytes", name: str, page: int | None = None) -> tuple[int, int, int]:
@@ -89,11 +120,16 @@ def _opened(source: "str | os.PathLike[str] | bytes", name: str) -> Iterator[Bin
 
 def _read(file: BinaryIO, name: str, page: int | None) -> Raster:
     refuse_unreadable(file, name)
+    kind = kind_of(file)
+    if kind is not None:
+        return _READERS[kind](file, name, page)
+    if _starts_with(file, numpy_files.MAGIC):
+        return Raster(numpy_files.read_npy(file, name))
     if tiff.is_tiff(file):
         return _read_tiff(file, name, page)
     opened = _open(file, name)
     with opened:
-        frames = 1 if opened.format in _ONE_IMAGE else getattr(opened, "n_frames", 1)
+        frames = _frames(opened)
         if frames > 1:
             deep.check_page(page, frames, name)
             opened.seek(page or 0)
@@ -112,6 +148,16 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
         return Image.open(file, formats=formats_to_open())
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not an image in a format that gifnet reads") from error
+
+
+def _starts_with(file: BinaryIO, start: bytes) -> bool:
+    found = file.read(len(start)) == start
+    file.seek(0)
+    return found
+
+
+def _frames(opened: Image.Image) -> int:
+    return 1 if opened.format in _ONE_IMAGE else getattr(opened, "n_frames", 1)
 
 
 def _decoded(file: BinaryIO, opened: Image.Image, name: str, page: int) -> Raster:
@@ -143,7 +189,11 @@ def _other_than_pillow(file: BinaryIO, opened: Image.Image, name: str, page: int
 
 
 def _read_tiff(file: BinaryIO, name: str, page: int | None) -> Raster:
-    images = tiff.images_of(file, name)
+    try:
+        images = tiff.images_of(file, name)
+    except tiff.CameraRawError:
+        file.seek(0)
+        return camera_raw.read(file, name)
     if len(images) > 1:
         deep.check_page(page, len(images), name)
     chosen = images[page or 0] if len(images) > 1 else images[0]
@@ -194,6 +244,8 @@ def _check_jpeg(file: BinaryIO, opened: Image.Image, name: str) -> None:
     """Raises InputError for a file too short for its size in pixels; Pillow would fill in grey, at any size."""
     if opened.format not in ("JPEG", "MPO"):
         return
+    if any(kind == "APP1" and content.startswith(b"FLIR\0") for kind, content in getattr(opened, "applist", ())):
+        logger.warning("%s: %s", name, _RADIOMETRIC)
     position, length = file.tell(), file.seek(0, os.SEEK_END)
     file.seek(position)
     blocks = (opened.width // 8) * (opened.height // 8)  # each takes a bit or more

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..errors import InputError
-from .identity import CAMERA_RAW
 from .limits import DIRECTORIES
 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
@@ -90,6 +89,10 @@ class Directory:
         return self.numbers(324 if tiled else 273), self.numbers(325 if tiled else 279)
 
 
+class CameraRawError(InputError):
+    """A TIFF whose image is a sensor's values."""
+
+
 def is_tiff(file: BinaryIO) -> bool:
     """Whether it starts as a TIFF or BigTIFF does; the position is left at the start."""
     start = file.read(4)
@@ -100,12 +103,12 @@ def is_tiff(file: BinaryIO) -> bool:
 def images_of(file: BinaryIO, name: str) -> list[Directory]:
     """The directories that are images of their own.
 
-    Raises InputError where there is none or far too many, and for camera raws, whose first is a preview.
+    Raises InputError where there is none or far too many, CameraRawError for camera raws, whose first is a preview.
     """
     chain = list(_chain(file, _first_offset(file), name))
     below = [sub for directory in chain for sub in _below(file, directory, name)]
     if any(directory.is_raw for directory in (*chain, *below)):
-        raise InputError(f"{name}: is {CAMERA_RAW}")
+        raise CameraRawError(f"{name}: is a camera raw, which has to be developed")
     for candidates in (chain, below):
         images = [directory for directory in candidates if not directory.is_mask and not directory.is_reduced]
         if images:

@@ -13,7 +13,7 @@ from PIL import Image
 from ..errors import InputError
 from . import deep, deep_writing
 from .atomic import atomic_path
-from .formats import JPEG, PNG, TIFF, WRITABLE, Format, check_suffix
+from .formats import DEFAULT, JPEG, PNG, TIFF, WRITABLE, Encoding, Format, check_suffix
 from .metadata import Metadata
 from .pillow import to_pil
 from .raster import Raster, depth, rounded
@@ -24,7 +24,12 @@ LONGEST_PROFILE = 1 << 20  # bytes; PNG's readers refuse longer ones
 
 def check_output(path: str | os.PathLike[str]) -> Path:
     """The path, if an image can be written there: a known suffix, and a folder that exists. Raises InputError."""
-    path = check_suffix(path)
+    return check_folder(check_suffix(path))
+
+
+def check_folder(path: str | os.PathLike[str]) -> Path:
+    """The path, if a file can be written there: a folder that exists, and none of its name. Raises InputError."""
+    path = Path(path)
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist")
     if path.is_dir():
@@ -48,16 +53,17 @@ def check_content(path: Path, shape: tuple[int, int, int], dtype: "np.dtype[Any]
         deep.check_installed(str(path))
 
 
-def write_file(raster: Raster, path: str | os.PathLike[str]) -> Path:
+def write_file(raster: Raster, path: str | os.PathLike[str], encoding: Encoding = DEFAULT) -> Path:
     """Write in the format of the path's suffix, whole or not at all; what was at ``path`` is replaced by then.
 
     JPEG, WebP and BMP hold 8 bits, PNG up to 16, TIFF everything; deeper pixels are rounded. BMP holds no metadata.
+    Of ``encoding``, what the format has no use for is left out.
 
     Raises InputError: the path can't be written to, or its format can't hold the image.
     """
     path = check_output(path)
     check_content(path, raster.array.shape, raster.array.dtype)
-    content = _encode(raster, WRITABLE[path.suffix.lower()], path)
+    content = _encode(raster, WRITABLE[path.suffix.lower()], path, encoding)
     try:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
@@ -71,7 +77,7 @@ def encode(raster: Raster, name: str) -> bytes:
     return _encode(raster, TIFF if raster.array.dtype == np.float32 else PNG, Path(name))
 
 
-def _encode(raster: Raster, kind: Format, path: Path) -> bytes:
+def _encode(raster: Raster, kind: Format, path: Path, encoding: Encoding = DEFAULT) -> bytes:
     if depth(raster.array.dtype) > depth(kind.deepest):
         raster = rounded(raster, kind.deepest)
     metadata = raster.metadata.fitting(raster.array.shape[2])
@@ -80,9 +86,12 @@ def _encode(raster: Raster, kind: Format, path: Path) -> bytes:
         metadata = replace(metadata, icc=b"")
     try:
         if not raster.fits_pillow:
-            write = deep_writing.write_tiff if kind is TIFF else deep_writing.write_png
-            return write(raster.array, metadata, str(path))
-        return _encode_with_pillow(to_pil(raster), metadata, kind)
+            if kind is TIFF:
+                scheme = encoding.compression if isinstance(encoding.compression, str) else "deflate"
+                return deep_writing.write_tiff(raster.array, metadata, str(path), scheme)
+            level = encoding.compression if isinstance(encoding.compression, int) else None
+            return deep_writing.write_png(raster.array, metadata, str(path), level)
+        return _encode_with_pillow(to_pil(raster), metadata, kind, encoding.options(kind))
     except InputError:
         raise
     except Exception as error:  # encoders raise OSError, ValueError, struct.error and more on what a format can't hold
@@ -90,8 +99,7 @@ def _encode(raster: Raster, kind: Format, path: Path) -> bytes:
         raise InputError(f"{path}: can't be written as {kind.name} ({reason}); TIFF holds every result") from error
 
 
-def _encode_with_pillow(image: Image.Image, metadata: Metadata, kind: Format) -> bytes:
-    options = dict(kind.options)
+def _encode_with_pillow(image: Image.Image, metadata: Metadata, kind: Format, options: dict[str, Any]) -> bytes:
     if metadata.icc:
         options["icc_profile"] = metadata.icc
     if metadata.exif and kind.name in ("PNG", "WEBP", "JPEG") and not (kind is JPEG and len(metadata.exif) > 65533):

@@ -19,11 +19,17 @@ def split(pixels: Tensor) -> tuple[Tensor, Tensor | None]:
     if pixels.shape[1] == 1:
         return pixels, None
     red, green, blue = pixels.unbind(dim=1)
-    luma = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+    luma = luminance(pixels)[:, 0]
     # Where all three are equal, rounding must not tint the grey.
     chroma = torch.stack([(blue - luma) / _CB_SCALE, (red - luma) / _CR_SCALE], dim=1)
     grey = ((red == green) & (green == blue))[:, None]
     return luma[:, None].clamp(0, 1), chroma.masked_fill(grey, 0)
+
+
+def luminance(pixels: Tensor) -> Tensor:
+    """(B, 3, H, W) of any floating-point range to (B, 1, H, W)."""
+    red, green, blue = pixels[:, :1], pixels[:, 1:2], pixels[:, 2:]
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
 
 def merge(luma: Tensor, chroma: Tensor | None) -> Tensor:

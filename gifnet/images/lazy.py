@@ -5,7 +5,7 @@ memory go the same way, which saves their floating-point copies.
 """
 
 import mmap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
@@ -47,6 +47,7 @@ class LazyPicture(ReadablePicture):
     """An array (H, W) or (H, W, C) that is not read until it is needed."""
 
     array: Any = field(repr=False)
+    grey: bool = False  # only its luminance counts
     problem: str = ""  # why its values have no scale, where its dtype tells
 
     @classmethod
@@ -75,7 +76,8 @@ class LazyPicture(ReadablePicture):
         values = np.asarray(self.array[region.top : region.bottom, region.left : region.right])
         whole = normalise(planes_of(values if values.ndim == 3 else values[..., None]), self.name)  # a copy
         release(self.array)
-        return (whole[:, :3], whole[:, 3:]) if whole.shape[1] == 4 else (whole, None)
+        pixels, alpha = (whole[:, :3], whole[:, 3:]) if whole.shape[1] == 4 else (whole, None)
+        return colour.split(pixels)[0] if self.grey else pixels, alpha
 
     def load(self) -> Picture:
         pixels, alpha = self.region(0, Region(0, self.layout.height, 0, self.layout.width))
@@ -90,11 +92,16 @@ class LazyPicture(ReadablePicture):
         )
 
     def as_given(self) -> Picture | UnscaledPicture:
-        return from_array(np.asarray(self.array[: self.layout.height]), self.name)
+        given = from_array(np.asarray(self.array[: self.layout.height]), self.name)
+        return given.as_grey() if self.grey else given
 
-    def check_scale(self) -> None:
+    def as_grey(self) -> "LazyPicture":
+        return replace(self, grey=True, layout=replace(self.layout, coloured=False))
+
+    def with_scale(self) -> "LazyPicture":
         if self.problem:
             raise InputError(self.problem)
+        return self
 
     def info(self) -> PictureInfo:
         return self._info(chromatic=False)  # to know would take reading all of it, for metadata that it has not

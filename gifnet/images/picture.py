@@ -137,11 +137,19 @@ class ReadablePicture(PictureInfo, ABC):
     def as_given(self) -> "Picture | UnscaledPicture":
         """With its values in memory, whether they have a scale or not."""
 
-    def check_scale(self) -> None:
-        """Raise InputError where it is known that its values have no scale."""
+    def with_scale(self) -> "ReadablePicture":
+        """Itself, or where its values come with a window, a picture of that.
+
+        Raises InputError where it is known that they have no scale.
+        """
+        return self
 
     @abstractmethod
     def shows_colour(self) -> bool: ...
+
+    @abstractmethod
+    def as_grey(self) -> "ReadablePicture":
+        """Its luminance only."""
 
     def info(self) -> PictureInfo:
         return self._info(self.shows_colour())
@@ -197,6 +205,9 @@ class Picture(ReadablePicture):
     def shows_colour(self) -> bool:
         return self.coloured and colour.shows(self.pixels)
 
+    def as_grey(self) -> "Picture":
+        return replace(self, pixels=colour.split(self.pixels)[0]) if self.coloured else self
+
     def cropped(self, box: tuple[int, int, int, int]) -> "Picture":
         """Its part from left, top to right, bottom (exclusive)."""
         left, top, right, bottom = box
@@ -225,6 +236,8 @@ class UnscaledPicture(ReadablePicture):
     layout: Layout = field(init=False)
     values: Tensor  # (B, 1 or 3, H, W) floating point, NaN where there are none
     problem: str  # why they are no pixels
+    window: tuple[float, float] | None = None  # what the file says is black and white, in place of a problem
+    inverted: bool = False  # low values are white
 
     def __post_init__(self) -> None:
         count, channels, height, width = self.values.shape
@@ -242,16 +255,27 @@ class UnscaledPicture(ReadablePicture):
         raise InputError(self.problem)
 
     def load(self) -> Picture:
-        raise InputError(self.problem)
+        if self.window is None:
+            raise InputError(self.problem)
+        return self.scaled(torch.stack([self.mapped(image, *self.window) for image in self.values]))
 
     def as_given(self) -> "UnscaledPicture":
         return self
 
-    def check_scale(self) -> None:
-        raise InputError(self.problem)
+    def with_scale(self) -> Picture:
+        return self.load()
+
+    def mapped(self, values: Tensor, low: float, high: float) -> Tensor:
+        """float32 in [0, 1]: of its values, those from ``low`` to ``high``; 0 where there are none."""
+        span = high - low if high > low else 1.0
+        levels = ((values - low) / span).nan_to_num(torch.nan, 1.0, 0.0).clamp(0, 1)
+        return (1 - levels if self.inverted else levels).nan_to_num(0.0).float()
 
     def shows_colour(self) -> bool:
         return self.coloured and colour.shows(self.values.nan_to_num())
+
+    def as_grey(self) -> "UnscaledPicture":
+        return replace(self, values=colour.luminance(self.values)) if self.coloured else self
 
     def scaled(self, pixels: Tensor) -> Picture:
         """With pixels (B, 1 or 3, H, W) in [0, 1] in place of its values."""

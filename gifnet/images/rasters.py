@@ -22,6 +22,18 @@ def from_raster(raster: Raster, name: str, packer: Packer, file: bool = False) -
     colours = 1 if raster.array.shape[2] < 3 else 3
     dtype = result_dtype(array_dtype(raster.array.dtype, name))
     planes = planes_of(raster.array)
+    if raster.window is not None:
+        return UnscaledPicture(
+            values=planes,
+            problem="",
+            window=raster.window,
+            inverted=raster.inverted,
+            name=name,
+            packer=packer,
+            dtype=torch.uint16,
+            metadata=raster.metadata,
+            file=file,
+        )
     return picture_of(planes, colours, name=name, packer=packer, dtype=dtype, metadata=raster.metadata, file=file)
 
 

@@ -25,6 +25,7 @@ class Flag:
     of_text: Callable[[str], Any] = str
     metavar: str | None = None
     choices: Sequence[str] | None = None
+    nargs: int | None = None  # how many values it has, where that is more than one
     alone: Any = None  # the value of the flag without one; None: it must have one
     note: str = ""  # what its help says after the option's, of the values as they are written here
 
@@ -64,10 +65,12 @@ STRETCH = Option(
     values.Stretch,
     False,
     "map the range between two percentiles to black and white first, each grey input on its own. True (0.1 and 99.9), "
-    "or two percentiles such as ``(1, 99)``. For 14-bit thermal images in 16-bit files and the like. Images in colour "
+    'two percentiles such as ``(1, 99)``, or two values such as ``(7000, 9000, "values")``, which don\'t flicker in '
+    'sequences; with ``"a"`` or ``"b"`` in place of ``"values"``, of this image of a pair only. For 14-bit thermal '
+    "images in 16-bit files, and for any numbers: Kelvin, °C, Hounsfield units. NaN becomes black. Images in colour "
     "are left alone.",
     values.check_stretch,
-    Flag(values.percentiles_of_text, "LOW,HIGH", note="such as 1,99"),
+    Flag(values.stretch_of_text, "LOW,HIGH", note="such as 1,99, or 7000,9000,values"),
 )
 RESIZE = Option(
     "resize",
@@ -84,9 +87,25 @@ ALIGN = Option(
     False,
     "warp the other images onto the first one's grid first, and crop all to the largest rectangle that all show. True "
     '(``"affine"`` for two images, ``"similarity"`` for a stack), or a motion: ``"translation"``, ``"similarity"``, '
-    '``"affine"`` or ``"homography"``. Needs the extra ``[align]``; no batches of several.',
+    '``"affine"`` or ``"homography"``. Or a transform that is known, of two images of a fixed rig: what '
+    "``gifnet.align`` gives, a 3×3 matrix from ``a``'s pixels to ``b``'s, or the JSON file that ``gifnet align`` "
+    "writes. Needs the extra ``[align]``; no batches of several.",
     values.check_align,
-    Flag(values.align_of_text, "MOTION", alone=True, note=f"--align alone, or --align=MOTION: {', '.join(MOTIONS)}"),
+    Flag(
+        values.align_of_text,
+        "MOTION",
+        alone=True,
+        note=f"--align alone, --align=MOTION: {', '.join(MOTIONS)}; or --align=T.json, as gifnet align writes it",
+    ),
+)
+COLOUR: Option[Any] = Option(
+    "colour",
+    values.Colour,
+    "auto",
+    'whose colours the result has, of two images: ``"auto"`` is by evidence, ``"a"`` or ``"b"`` takes the other one as '
+    "grey. So does a thermal image in false colours (a palette) give its brightness only.",
+    values.check_colour,
+    Flag(choices=("auto", "a", "b"), note="auto by default"),
 )
 
 # --- how it is computed -------------------------------------------------------------------------------
@@ -146,6 +165,39 @@ STRENGTH = Option(
     "from 0 (the image as it is) to 1 (the network's result). Between them, a blend of luminances.",
     values.check_strength,
     Flag(float, note="1 by default"),
+)
+
+RETURN_DEPTH: Option[Any] = Option(
+    "return_depth",
+    bool,
+    False,
+    "give the depth map of a focus stack too: a pair of the fused image and an array (H, W), float32. It says which "
+    "image each pixel is sharpest in, 0 for the first, with fractions between neighbours; smooth where nothing is.",
+)
+DEPTH: Option[Any] = Option(
+    "depth",
+    values.Name | None,
+    None,
+    "a file for the depth map of a focus stack: PNG or TIFF of 16 bits. It says which image each pixel is sharpest in, "
+    "0 for the first, 65535 for the last; smooth where nothing is.",
+    flag=Flag(metavar="FILE"),
+)
+QUALITY = Option(
+    "quality",
+    values.Quality,
+    None,
+    'of JPEG and WebP, from 1 to 100; 95 by default. ``"lossless"`` for WebP.',
+    values.check_quality,
+    Flag(values.number_or_text, "N"),
+)
+COMPRESSION = Option(
+    "compression",
+    values.Compression,
+    None,
+    'of PNG from 0 (none) to 9 (smallest); of TIFF ``"deflate"`` (default), ``"lzw"`` or ``"none"``. Pixels stay the '
+    "same.",
+    values.check_compression,
+    Flag(values.number_or_text, "C"),
 )
 
 # --- the model ----------------------------------------------------------------------------------------
@@ -210,6 +262,23 @@ SUFFIX: Option[Any] = Option(
     "format, else ``.png``.",
     flag=Flag(metavar=".EXT", note="by default the input's, else .png"),
 )
+PATTERN = Option(
+    "pattern",
+    Sequence[str] | None,
+    None,
+    'the file names of pairs, where they are not the same: ``("{name}_T.jpg", "{name}_W.jpg")``. ``{name}`` is '
+    "what both share and the result is called, ``*`` any text; capitals don't matter. Both folders may be one.",
+    values.check_pattern,
+    Flag(metavar="NAME", nargs=2, note="such as {name}_T.jpg {name}_W.jpg"),
+)
+PAIRS: Option[Any] = Option(
+    "pairs",
+    values.Name | None,
+    None,
+    "a CSV file that lists the pairs: a file of ``a_dir``, one of ``b_dir`` and, if wished, the result's name. A first "
+    "line ``a,b`` or ``a,b,out`` is a heading.",
+    flag=Flag(metavar="CSV"),
+)
 OVERWRITE: Option[Any] = Option(
     "overwrite", bool, False, "do everything again, and replace whatever has an output's name."
 )
@@ -238,7 +307,7 @@ MAX_SHIFT = Option(
     "max_shift",
     float,
     0.25,
-    "how far to search, as a part of each side. From 0 to 0.5.",
+    "how far alignment searches, as a part of each side. From 0 to 0.5.",
     values.number_between("max_shift", 0, 0.5, "0 to 0.5 (half of each side)"),
     Flag(float, "PART", note="0.25 by default"),
 )
@@ -246,7 +315,7 @@ MAX_ROTATION = Option(
     "max_rotation",
     float,
     6.0,
-    'how far to search, in degrees either way. From 0 to 45; not with ``"translation"``.',
+    'how far alignment searches, in degrees either way. From 0 to 45; not with ``"translation"``.',
     values.number_between("max_rotation", 0, 45, "0 to 45 degrees"),
     Flag(float, "DEGREES", note="6 by default"),
 )
@@ -254,7 +323,7 @@ MAX_SCALE = Option(
     "max_scale",
     float,
     1.06,
-    "how far to search, as a factor either way, once both images have been brought to one size. From 1 to 2; not with "
+    "how far alignment searches, as a factor either way, once both images have one size. From 1 to 2; not with "
     '``"translation"``.',
     values.number_between("max_scale", 1, 2, "1 to 2"),
     Flag(float, "FACTOR", note="1.06 by default"),

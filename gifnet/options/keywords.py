@@ -7,7 +7,7 @@ in ``gifnet.models``.
 
 from typing import Any, TypedDict
 
-from .values import Align, Memory, Progress, Resize, Stretch, Tile
+from .values import Align, Colour, Memory, Progress, Resize, Stretch, Tile
 
 
 class EnhanceImageOptions(TypedDict, total=False):
@@ -25,4 +25,8 @@ class FuseImagesOptions(EnhanceImageOptions, total=False):
     """Of ``Fuser.fuse``."""
 
     resize: Resize
+    colour: Colour
     align: Align
+    max_shift: float
+    max_rotation: float
+    max_scale: float

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .datasets import rasterio_module, without_warnings
+from .datasets import raster_errors, rasterio_module, without_warnings
 from .dtypes import holds
 from .filling import MaskedPlane
 from .grids import Array, Window, windows
@@ -25,11 +25,10 @@ def raster_window(window: Window) -> Any:
 
 @contextmanager
 def _reading(dataset: Any) -> Iterator[None]:
-    rasterio = rasterio_module()
     try:
         with without_warnings():
             yield
-    except rasterio.errors.RasterioError as error:
+    except raster_errors() as error:
         cause = error.__cause__ or error  # GDAL's own words
         raise InputError(f"{dataset.name}: can't be read ({cause}); the file is damaged or incomplete") from error
 

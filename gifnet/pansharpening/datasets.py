@@ -57,6 +57,12 @@ def rasterio_module() -> ModuleType:
     return require("rasterio", extra="geo", purpose="reading or writing georeferenced rasters")
 
 
+def raster_errors() -> tuple[type[Exception], ...]:
+    """What rasterio raises for files and their profiles; RasterioIOError is no RasterioError before version 1.4."""
+    errors = rasterio_module().errors
+    return errors.RasterioError, errors.RasterioIOError, ValueError
+
+
 def is_local(name: str) -> bool:
     """Whether a name is a path of this machine's files, and none that only GDAL understands."""
     return os.path.exists(name) or not (_SCHEME.match(name) or _FORMAT_FIRST.match(name))
@@ -111,7 +117,7 @@ def _opened(name: str) -> Any:
     with without_warnings():
         try:
             return opener(name, driver=_formats(name))
-        except (rasterio.errors.RasterioError, ValueError) as error:
+        except raster_errors() as error:
             raise InputError(f"{name}: can't be read as a raster ({error}){_hint(name)}") from error
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..files.atomic import atomic_path
 from .bands import raster_window
-from .datasets import create_raster, is_local, rasterio_module
+from .datasets import create_raster, is_local, raster_errors, rasterio_module
 from .grids import Array, windows
 from .method import Fuse
 from .scene import Scene
@@ -83,13 +83,12 @@ def _reserve(file: Any, size: int, folder: Path) -> None:
 @contextmanager
 def output_raster(out: Path, scene: Scene) -> Iterator[Any]:
     """The result, open for writing; it takes its place when the block ends without an error."""
-    errors = rasterio_module().errors
     with atomic_path(out) as temporary:
         try:
             with create_raster(temporary, **_profile(scene)) as sink:
                 _describe(scene, sink)
                 yield sink
-        except (errors.RasterioError, ValueError) as error:
+        except raster_errors() as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{out}: can't be written ({error.__cause__ or error})") from error

@@ -28,7 +28,7 @@ from ..prepare.alignment.transform import Alignment, Box, covered, largest_box
 
 logger = logging.getLogger("gifnet")
 FINEST = 2048  # pixels of the longer side at which transforms are refined last
-NEAR, FAR = Limits(), Limits(scale=1.2)  # how far apart images are looked for: neighbours, and any two of a stack
+FAR_SCALE = 1.2  # at least, between any two of a stack, where neighbours are looked for no further than pairs are
 SMALLEST_SHARE = 0.1  # of the first image, that all must have in common
 
 
@@ -80,13 +80,14 @@ class StackAlignment:
             del placed
 
 
-def align_stack(pictures: Iterable[Picture], motion: Motion) -> StackAlignment:
+def align_stack(pictures: Iterable[Picture], motion: Motion, limits: Limits | None = None) -> StackAlignment:
     """Estimate how the images of a stack lie on the first. Of each, only what is reduced is kept, for the next.
 
     Raises:
         AlignmentError: an image that can't be aligned, by name, or one that leaves too little that all show.
         InputError: batches, and sides that can't be aligned.
     """
+    limits = limits or Limits()
     first = previous = None
     placed: list[tuple[Array, float]] = []
     box: Box = (0, 0, 0, 0)
@@ -97,7 +98,7 @@ def align_stack(pictures: Iterable[Picture], motion: Motion) -> StackAlignment:
             first = image
             left, right = covered(image.matrix, first.size, image.size)
         else:
-            image, confidence = _placed(image, previous, first, motion)
+            image, confidence = _placed(image, previous, first, motion, limits)
             own_left, own_right = covered(image.matrix, first.size, image.size)
             left, right = np.maximum(left, own_left), np.minimum(right, own_right)
         box = largest_box(left, right)
@@ -112,10 +113,10 @@ def align_stack(pictures: Iterable[Picture], motion: Motion) -> StackAlignment:
     return _finished(first, placed, box, motion)
 
 
-def _placed(image: _Image, previous: _Image, first: _Image, motion: Motion) -> tuple[_Image, float]:
+def _placed(image: _Image, previous: _Image, first: _Image, motion: Motion, near: Limits) -> tuple[_Image, float]:
     """The image with its matrix, and how far that is to be trusted. Raises AlignmentError."""
-    best = 0.0
-    for other, limits in ((previous, NEAR), (first, FAR), (previous, FAR)):
+    best, far = 0.0, replace(near, scale=max(near.scale, FAR_SCALE))
+    for other, limits in ((previous, near), (first, far), (previous, far)):
         matrix, confidence = other.to(image, motion, limits)
         if confidence >= MIN_CONFIDENCE:
             logger.info(
@@ -126,8 +127,8 @@ def _placed(image: _Image, previous: _Image, first: _Image, motion: Motion) -> t
     others = first.name if first is previous else f"{previous.name} or {first.name}"
     raise AlignmentError(
         f"{image.name}: no alignment to {others} to be trusted (confidence {best:.2f}, {MIN_CONFIDENCE:.2f} is "
-        f"needed); does it show the same scene, with edges in common, and no further apart than {FAR.shift:.0%} of a "
-        f"side, {FAR.rotation:g}° and a factor of {FAR.scale:g}? If not, leave it out"
+        f"needed); does it show the same scene, with edges in common, and no further apart than {far}? "
+        "If not, leave it out"
     )
 
 

@@ -21,6 +21,7 @@ from ..images import colour
 from ..images.chroma import chroma_of, evidence
 from ..images.picture import OF_STACKS, Picture, PictureInfo, check_alike
 from ..images.smoothing import expand, smooth
+from .depth import DepthMap
 from .exposures import SMALLEST, ExposureBlend
 from .focus import FocusChoice, sharpness
 
@@ -33,7 +34,8 @@ BLACK = 0.02  # mean luminance below which its logarithm says little
 class Composition:
     """The two planes and the evidence of colour, accumulated image by image in memory that does not grow."""
 
-    def __init__(self) -> None:
+    def __init__(self, depth: DepthMap | None = None) -> None:
+        self._depth = depth
         self._focus, self._exposures = FocusChoice(), ExposureBlend()
         self._around: tuple[Tensor, Tensor] | None = None  # least and greatest luminance around each pixel
         self._overall: tuple[Tensor, Tensor] | None = None  # (B, 1, 1, 1), of the whole image
@@ -47,7 +49,10 @@ class Composition:
         levels = _reduced(luma)
         self._sizes = [(level.shape[-2], level.shape[-1]) for level in levels[:-1]]
         planes = luma if colours is None else torch.cat([luma, colours], dim=1)
-        self._focus.add(sharpness(luma), luma, planes)
+        sharp = sharpness(luma)
+        self._focus.add(sharp, luma, planes)
+        if self._depth is not None:
+            self._depth.add(sharp)
         self._exposures.add(luma)
         self._around = _limits(self._around, levels[-1])
         self._overall = _limits(self._overall, (_mean(luma) + BLACK).log())
@@ -126,12 +131,15 @@ class _Colours:
         return chroma_of(fused, total, scaled=self._all) if self._any else None
 
 
-def fuse_stack(pictures: Iterable[Picture], run: Callable[[Tensor, Tensor], Tensor]) -> Any:
+def fuse_stack(
+    pictures: Iterable[Picture], run: Callable[[Tensor, Tensor], Tensor], depth: DepthMap | None = None
+) -> Any:
     """Fuse pictures of one scene and size, in any order; each is let go before the next is asked for.
 
     Args:
         pictures: the first one decides what kind the result has.
         run: the network, on planes (B, 1, H, W).
+        depth: what is to become the stack's depth map.
 
     Returns:
         The fused image. Copies of one image give what fusing it with itself gives. Its alpha is the least of the
@@ -140,7 +148,7 @@ def fuse_stack(pictures: Iterable[Picture], run: Callable[[Tensor, Tensor], Tens
     Raises:
         InputError: pictures that differ in size or number.
     """
-    composition = Composition()
+    composition = Composition(depth)
     colours = _Colours()
     alpha: Tensor | None = None
     seen: list[PictureInfo] = []  # without pixels, which are let go

@@ -12,31 +12,31 @@ import numpy as np
 from ..errors import AlignmentError, InputError
 from ..images.picture import Picture, ReadablePicture
 from ..images.reading import ImageLike, read
-from ..options.values import Motion, Percentiles
+from ..options.values import Motion, StretchLimits
 from ..prepare.alignment import align_pictures
+from ..prepare.alignment.given import Given
 from ..prepare.alignment.transform import Alignment, corners
 from ..prepare.preparation import Preparation
 from ..prepare.resize import resized
-from ..prepare.stretch import limits_of, stretched_between
+from ..prepare.stretch import limits_of, of_pair, stretched_between
 
 FOLLOWED = 0.04  # of each frame, in the limits of stretching: at 25 frames a second, two thirds of a change in a second
 SAMPLES = 5  # frames that an alignment is found from
 
 
 class Limits:
-    """What becomes black and white in the frames of one video: the percentiles of the frames so far."""
+    """What is black and white in the frames of one video: the percentiles of the frames so far, or given values."""
 
-    def __init__(self, percentiles: Percentiles) -> None:
-        self._percentiles = percentiles
+    def __init__(self, asked: StretchLimits | None) -> None:
+        self._asked = asked
         self._known: tuple[float, float] | None = None
 
     def stretched(self, picture: ReadablePicture) -> Picture:
         """The next frame with its range mapped; frames in colour are left alone."""
         given = picture.as_given()
-        limits = limits_of(given, self._percentiles)
+        limits = None if self._asked is None else limits_of(given, self._asked)
         if limits is None:
-            assert isinstance(given, Picture)
-            return given
+            return given.load()
         if self._known is not None:
             low, high = (old + FOLLOWED * (new - old) for old, new in zip(self._known, limits, strict=True))
             limits = low, high
@@ -54,7 +54,7 @@ class Rig:
     def __init__(self, preparation: Preparation, even: bool = False) -> None:
         self._preparation, self._even = preparation, even
         stretch = preparation.stretch
-        self._limits = None if stretch is None else (Limits(stretch), Limits(stretch))
+        self._limits = None if stretch is None else tuple(map(Limits, of_pair(stretch)))
         self._found: Alignment | None = None
 
     @property
@@ -67,9 +67,12 @@ class Rig:
 
         Raises AlignmentError where less than half of them can be aligned with confidence.
         """
+        alone = Rig(replace(self._preparation, align=None))  # its limits are those of the samples
+        if isinstance(self._preparation.align, Given):
+            self._found = self._preparation.align.between(*alone.prepare(*samples[0]))
+            return
         motion = self._preparation.motion(of_stack=False)
         assert motion is not None
-        alone = Rig(replace(self._preparation, align=None))  # its limits are those of the samples
         self._found = typical([alone.prepare(a, b) for a, b in samples], motion)
 
     def prepare(self, a: ImageLike, b: ImageLike) -> tuple[Picture, Picture]:

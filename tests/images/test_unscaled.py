@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from commands import run
 from conftest import Passing, photo
 from PIL import Image
 
 from gifnet import Fuser, InputError
 from gifnet.images.picture import UnscaledPicture
 from gifnet.images.reading import read
+from gifnet.options.values import StretchLimits
 from gifnet.prepare.stretch import stretched
 
 SCENE = np.random.default_rng(0).random((40, 50))
@@ -46,7 +48,7 @@ def test_stretch_gives_any_grey_a_scale(units: str, mean: Fuser, tmp_path: Path)
     mapped = np.memmap(tmp_path / "m", values.dtype, "r", shape=values.shape)
     tolerance = 2e-3 if values.dtype == np.float16 else 1e-4
     for source in (values, mapped, torch.from_numpy(values)[None], path, path.read_bytes()):
-        picture, notes = stretched(read(source, "a"), (1, 99))
+        picture, notes = stretched(read(source, "a"), StretchLimits(1, 99))
         assert np.abs(picture.pixels[0, 0].numpy() - expected).max() < tolerance
         assert f"stretched from {low:.6g} to"[:18] in notes[0]
         with pytest.raises(InputError, match="stretch=True"):
@@ -72,12 +74,54 @@ def test_what_has_no_value_is_black_and_does_not_count(mean: Fuser) -> None:
         mean.enhance(np.full((20, 20), np.nan), stretch=True)
 
 
+@pytest.mark.parametrize("units", ["Kelvin", "Celsius", "Hounsfield", "wide"])
+def test_limits_may_be_values(units: str, mean: Fuser) -> None:
+    """Two frames of different content keep one scale, which percentiles would not give them."""
+    values = UNITS[units].astype(np.float64)
+    low, high = np.quantile(values, 0.2), np.quantile(values, 0.9)
+    for frame in (UNITS[units], UNITS[units][:20]):
+        picture, notes = stretched(read(frame, "a"), StretchLimits(float(low), float(high), "values"))
+        expected = ((frame.astype(np.float64) - low) / (high - low)).clip(0, 1)
+        assert np.abs(picture.pixels[0, 0].numpy() - expected).max() < 1e-4
+        assert "as given" in notes[0]
+    found = mean.enhance(UNITS[units], stretch=(low, high, "values"))
+    assert found.shape == values.shape
+
+
+def test_values_of_one_image_of_a_pair(mean: Fuser) -> None:
+    """14-bit counts beside a grey photograph, which is not on that scale."""
+    counts, grey = (7000 + 2000 * SCENE).astype(np.uint16), (255 * SCENE).astype(np.uint8)
+    expected = (counts / 65535 * 65535 - 7500).clip(0, 1000) / 1000
+    fused = mean.fuse(counts, grey, stretch=(7500, 8500, "a"))
+    assert np.abs(fused / 65535 - (expected + grey / 255) / 2).max() < 1e-4
+    fused = mean.fuse(grey, counts, stretch=(7500, 8500, "b"))
+    assert np.abs(fused / 255 - (expected + grey / 255) / 2).max() < 3e-3, "rounded to 8 bits"
+    with pytest.raises(InputError, match=r"stretch: b has values from 0 to 255, none of them between.*'a'"):
+        mean.fuse(counts, grey, stretch=(7500, 8500, "values"))
+    with pytest.raises(InputError, match="'a' is an image of a pair; give 'values'"):
+        mean.enhance(counts, stretch=(7500, 8500, "a"))
+    with pytest.raises(InputError, match=r"7000 to 9000; give two percentiles.*as \(7000, 9000, 'values'\)"):
+        mean.enhance(counts, stretch=(7000, 9000))
+
+
+def test_values_on_the_command_line(tmp_path: Path) -> None:
+    path, out = tmp_path / "celsius.tif", tmp_path / "out.tif"
+    tifffile.imwrite(path, UNITS["Celsius"].astype(np.float32), photometric="minisblack")
+    done = run("enhance", path, "-o", out, "--strength", "0", "--stretch=-10,30,values")
+    assert done.returncode == 0, done.stderr
+    expected = ((UNITS["Celsius"] + 10) / 40).clip(0, 1)
+    assert np.abs(tifffile.imread(out) - expected).max() < 1e-5
+    done = run("enhance", path, "-o", out, "--stretch=-10,30")
+    assert done.returncode == 2
+    assert "-10,30,values" in done.stderr.replace("(-10, 30, 'values')", "-10,30,values")
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
 def test_colour_keeps_its_hues(dtype: Any, mean: Fuser) -> None:
     """All channels are mapped alike."""
     values = (np.random.default_rng(1).random((40, 50, 3)) * 3000).astype(dtype)
     low, high = np.percentile(values, (1, 99))
-    picture, _ = stretched(read(values, "a"), (1, 99))
+    picture, _ = stretched(read(values, "a"), StretchLimits(1, 99))
     expected = ((values - low) / (high - low)).clip(0, 1)
     np.testing.assert_allclose(picture.pixels[0].permute(1, 2, 0), expected, atol=1e-5)
 

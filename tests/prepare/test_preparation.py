@@ -14,6 +14,7 @@ from PIL import Image
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.images.reading import read
+from gifnet.options.values import StretchLimits
 from gifnet.prepare.preparation import Preparation
 from gifnet.prepare.resize import resized
 from gifnet.prepare.stretch import stretched
@@ -115,7 +116,7 @@ def test_stretch_does_not_count_transparent_pixels() -> None:
     image[..., :3] = np.linspace(100, 150, 400).astype(np.uint8).reshape(20, 20, 1)
     image[..., 3] = 255
     image[:3] = 255, 255, 255, 0
-    seen = stretched(read(image, "a").load(), (0, 100))[0].pixels[0, 0, 3:]
+    seen = stretched(read(image, "a").load(), StretchLimits(0, 100))[0].pixels[0, 0, 3:]
     assert (float(seen.min()), float(seen.max())) == (0, 1)
 
 

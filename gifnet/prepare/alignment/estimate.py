@@ -13,10 +13,11 @@ from operator import itemgetter
 
 from ...errors import AlignmentError
 from ...execution.context import in_plain_context
-from ...images.picture import Picture
+from ...images.picture import Picture, ReadablePicture
 from ...images.reading import ImageLike, read
 from ...options import declarations as options
-from ...options.values import Motion
+from ...options.values import DEFAULT_PERCENTILES, Motion, StretchLimits
+from ..stretch import stretched
 from .confidence import confidence_of
 from .description import Source
 from .refinement import refined, without_shear
@@ -43,15 +44,16 @@ def align(
     """Estimate the transform between two images of one scene, of the same sensor or of differing ones.
 
     Args:
-        a: an image as ``gifnet.fuse`` takes it: the grid to align to. Transparent pixels don't count.
+        a: an image as ``gifnet.fuse`` takes it, or of values on any scale: the grid to align to. Transparent pixels
+            don't count.
         b: an image of the same kinds, of any size; it is taken to show about what ``a`` shows, larger or smaller.
         page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
         motion: what may lie between the images: ``"translation"``, ``"similarity"`` (and rotation, scale), ``"affine"``
             or ``"homography"``.
-        max_shift: how far to search, as a part of each side. From 0 to 0.5.
-        max_rotation: how far to search, in degrees either way. From 0 to 45; not with ``"translation"``.
-        max_scale: how far to search, as a factor either way, once both images have been brought to one size. From 1 to
-            2; not with ``"translation"``.
+        max_shift: how far alignment searches, as a part of each side. From 0 to 0.5.
+        max_rotation: how far alignment searches, in degrees either way. From 0 to 45; not with ``"translation"``.
+        max_scale: how far alignment searches, as a factor either way, once both images have one size. From 1 to 2; not
+            with ``"translation"``.
         min_confidence: refuse what is below it, from 0 to 1.
 
     Returns:
@@ -69,7 +71,14 @@ def align(
     )
     motion, min_confidence = options.MOTION.check(motion), options.MIN_CONFIDENCE.check(min_confidence)
     page = options.PAGE.check(page)
-    return align_pictures(read(a, "a", page).load(), read(b, "b", page).load(), motion, limits, min_confidence)
+    first, second = (to_align(read(image, name, page)) for name, image in (("a", a), ("b", b)))
+    return align_pictures(first, second, motion, limits, min_confidence)
+
+
+def to_align(picture: ReadablePicture) -> Picture:
+    """With its pixels; those of values on a scale of their own, which alignment needs none for, by percentiles."""
+    given = picture.as_given()
+    return given if isinstance(given, Picture) else stretched(given, StretchLimits(*DEFAULT_PERCENTILES))[0]
 
 
 def align_pictures(
@@ -87,12 +96,12 @@ def align_pictures(
         raise AlignmentError(
             f"{a.name} and {b.name}: no alignment to be trusted (confidence {confidence:.2f}, "
             f"{min_confidence:.2f} is needed); do they show one scene, with edges in common, and no further apart "
-            f"than {limits.shift:.0%} of a side, {limits.rotation:g}° and a factor of {limits.scale:g}?"
+            f"than {limits}?"
         )
     if motion == "similarity":
         matrix = without_shear(matrix, first.size)
     overlap = overlap_of(matrix, first.size, second.size)
-    return Alignment(matrix, confidence, overlap, motion, first.size)
+    return Alignment(matrix, confidence, overlap, motion, first.size, second.size)
 
 
 def estimated(a: Source, b: Source, motion: Motion, limits: Limits) -> tuple[Array, float]:

@@ -23,6 +23,14 @@ class Limits:
     rotation: float = 6.0
     scale: float = 1.06
 
+    def __str__(self) -> str:
+        """How far apart images may lie, and what has them searched for further apart."""
+        return (
+            f"{self.shift:.0%} of a side (max_shift={self.shift:g}), {self.rotation:g}° "
+            f"(max_rotation={self.rotation:g}) and a factor of {self.scale:g} (max_scale={self.scale:g}; on the "
+            "command line --max-shift, --max-rotation, --max-scale)"
+        )
+
     def starts(self, motion: Motion) -> list[tuple[float, float]]:
         """Rotations in radians and scales, close enough for the ascent to find what lies between them."""
         if motion == "translation":

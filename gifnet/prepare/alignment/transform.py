@@ -1,6 +1,9 @@
 """The transform between two images: where it is defined, and how an image is seen through it."""
 
+import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...execution.context import in_plain_context
+from ...files.atomic import atomic_path
 from ...images.picture import Picture
 from ...images.reading import ImageLike, read
 from ...options.values import Motion
@@ -26,6 +30,7 @@ class Alignment:
     overlap: Box  # left, top, right, bottom (exclusive) in a: the largest rectangle in which b is defined
     motion: Motion
     size: tuple[int, int]  # width, height of a
+    size_b: tuple[int, int] | None = None  # of b, where that is known
 
     @in_plain_context
     def warp(self, b: ImageLike) -> Any:
@@ -63,7 +68,23 @@ class Alignment:
             "matrix": self.matrix.tolist(),
             "confidence": self.confidence,
             "overlap": list(self.overlap),
+            "size": list(self.size),
+            "size_b": self.size_b and list(self.size_b),
         }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a JSON file that ``gifnet.fuse(..., align=path)`` takes. It appears whole or not at all.
+
+        Raises InputError where it can't be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() != ".json":
+            raise InputError(f"{path}: a transform is written as .json")
+        try:
+            with atomic_path(path) as temporary:
+                temporary.write_text(json.dumps(self.as_dict(), indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
 def corners(matrix: Array, size: tuple[int, int]) -> Array:

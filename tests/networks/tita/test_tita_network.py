@@ -9,8 +9,7 @@ from conftest import shared_file
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import gifnet
-from gifnet.checkpoints.format import load_weights, save_weights
+from gifnet.checkpoints.format import load_weights
 from gifnet.checkpoints.official import convert_official
 from gifnet.cli import main
 from gifnet.errors import CheckpointError, InputError
@@ -74,11 +73,10 @@ def test_reference_fused(converted: TITA, size: str) -> None:
     close(converted.predict(d["a"], d["b"]), d["fused"])
 
 
-def test_the_infrared_comes_first(converted: TITA, tmp_path: Path) -> None:
-    path = tmp_path / "converted.safetensors"
-    save_weights(converted, path)
+def test_the_infrared_comes_first(converted: TITA) -> None:
+    # Not by gifnet.load: it refuses weights whose images are mostly black or white, and those of random ones are.
     d = load_file(shared_file(f"{REFERENCE}/70x85.safetensors"))
-    fuser = gifnet.load(path, device="cpu")
+    fuser = Fuser(converted, "cpu")
     fused = fuser.fuse(d["b"], d["a"])
     close(fused, d["fused"].clamp(0, 1))
     assert float((fuser.fuse(d["a"], d["b"]) - fused).abs().max()) > 0.01

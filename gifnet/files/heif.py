@@ -1,0 +1,42 @@
+"""HEIC and HEIF, by pillow-heif: the extra ``[heif]``."""
+
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from ..extras import require
+from .deep import check_page
+from .limits import check_pixels, check_whole
+from .metadata import Metadata
+from .raster import Raster
+from .samples import at_full_scale
+
+
+def count(file: BinaryIO, name: str) -> int:
+    """How many images it holds."""
+    return len(_open(file, name))
+
+
+def read(file: BinaryIO, name: str, page: int | None) -> Raster:
+    """Its image, turned as it says: uint8, or of 10 and 12 bits uint16. Depth maps and thumbnails are left out."""
+    images = _open(file, name)
+    if len(images) > 1:
+        check_page(page, len(images), name)
+    image = images[page or 0] if len(images) > 1 else images[0]
+    width, height = image.size
+    check_pixels(width, height, name)
+    array = np.asarray(image)
+    if array.dtype == np.uint16:  # shifted up by the decoder
+        bits = int(image.info.get("bit_depth", 10))
+        array = at_full_scale(array >> (16 - bits), bits)
+    exif = Image.Exif()
+    exif.load(image.info.get("exif") or b"")
+    metadata = Metadata.of(exif, image.info.get("icc_profile"), upright=True)
+    return Raster(array if array.ndim == 3 else array[..., None], metadata)
+
+
+def _open(file: BinaryIO, name: str) -> Any:
+    pillow_heif = require("pillow_heif", "heif", f"{name}: HEIF")
+    check_whole(file, name)
+    return pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
