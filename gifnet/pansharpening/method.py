@@ -6,7 +6,8 @@ Band by band, with ``M`` the band resampled to PAN's grid (bicubic), ``m``, ``s`
 1. The network fuses ``a = (M - m) / (80·s) + 1/2`` with ``b = (PAN - p) / (80·t) + 1/2``: PAN in the band's radiometry.
    At this low contrast the network takes over detail without exaggerating it.
 2. Of the fused plane ``F``, only what is finer than the band is used: ``D = F - up(down(F))``.
-3. The sharpened band is ``M + r·80·s·D``; where ``r`` is not positive, it is ``M``.
+3. The sharpened band is ``M + 0.8·r·80·s·D``; where ``r`` is not positive, it is ``M``. Detail agrees less the finer it
+   is, and ``r`` was found on coarser detail than ``D`` is: all of ``D`` would be too much (seen under Wald's protocol).
 
 So the radiometry is the band's own, since only what is too fine for its pixels comes from elsewhere; and a band that
 PAN says little about takes little from it. ``down`` is a Gaussian whose response at the coarse grid's Nyquist frequency
@@ -30,6 +31,7 @@ from ..regions import Region
 from .grids import Array, Grid, Plane, Target, Window, windows
 
 CONTRAST = 80.0  # the network's range 0 to 1, in standard deviations of the band
+INJECTED = 0.8  # of the fused plane's detail, beside the correlation
 Fuse: TypeAlias = Callable[[Source, Sink, int, int], None]  # a model: Fuser.fuse_regions with its options
 
 
@@ -67,7 +69,7 @@ def sharpened(
     fused = np.empty(pan.shape, np.float32) if scratch is None else scratch(pan.shape)
     _fuse_by_regions(fuse, a, b, fused)
     smooth = grid.up(grid.down(fused))
-    gain = statistics.correlation * CONTRAST * statistics.band_deviation
+    gain = INJECTED * statistics.correlation * CONTRAST * statistics.band_deviation
     for window in windows(pan.shape):
         yield window, resampled[window] + gain * (fused[window] - smooth[window])
 
