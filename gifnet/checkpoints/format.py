@@ -8,6 +8,7 @@ strict: a file that differs from this in anything is refused.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, escaped
 from ..execution.context import NothingDrawn
 from ..execution.threads import alone
 from ..files.atomic import atomic_path
@@ -28,7 +29,9 @@ from .contents import Header, TensorEntry, hash_of, opened, parse_object, read_h
 FORMAT_VERSION = 1
 _ENTRIES = {"gifnet", "notes", "format"}  # "format" is what safetensors' own tools write
 _PROBE = 32  # pixels a side of what tells whether weights make a network at all
-_SATURATED = 0.9  # share of pixels at the ends of the scale that no network gives for it
+_SATURATED = 0.9  # share of pixels at the ends of the scale that no trained network gives for it
+_ENORMOUS = 1e4  # a weight's size that no training leads to
+_LOG = logging.getLogger("gifnet")
 
 
 class _Metadata(NamedTuple):
@@ -269,7 +272,10 @@ def _check_tensors(path: Path, header: Header, shapes: Mapping[str, list[int]]) 
 
 
 def _check_output(path: Path, network: nn.Module) -> None:
-    """Raise CheckpointError for a network that gives no images: not numbers, or nothing but black and white."""
+    """Raise CheckpointError for a network that gives no images: not numbers, or, by enormous weights, black and white.
+
+    Ordinary weights that give black and white, such as random ones, are a network all the same: that is logged.
+    """
     ramp = torch.linspace(0.1, 0.9, _PROBE, dtype=torch.float32).expand(1, 1, _PROBE, _PROBE)
     planes = torch.cat([ramp, ramp], dim=1)
     with torch.inference_mode():
@@ -286,10 +292,18 @@ def _check_output(path: Path, network: nn.Module) -> None:
             problem = "nothing but black and white"
         else:
             continue
-        raise CheckpointError(
+        message = (
             f"{path}: these weights give {problem} where smooth grey images are fused: they are damaged, or their "
             "training went astray"
         )
+        if fused.isfinite().all() and not _enormous(network):
+            _LOG.warning("%s", escaped(message))
+            return
+        raise CheckpointError(message)
+
+
+def _enormous(network: nn.Module) -> bool:
+    return any(float(value.detach().abs().max()) > _ENORMOUS for value in network.parameters() if value.numel())
 
 
 def _check_finite(path: Path, name: str, value: Tensor) -> None:

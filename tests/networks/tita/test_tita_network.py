@@ -9,7 +9,8 @@ from conftest import shared_file
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gifnet.checkpoints.format import load_weights
+import gifnet
+from gifnet.checkpoints.format import load_weights, save_weights
 from gifnet.checkpoints.official import convert_official
 from gifnet.cli import main
 from gifnet.errors import CheckpointError, InputError
@@ -73,10 +74,11 @@ def test_reference_fused(converted: TITA, size: str) -> None:
     close(converted.predict(d["a"], d["b"]), d["fused"])
 
 
-def test_the_infrared_comes_first(converted: TITA) -> None:
-    # Not by gifnet.load: it refuses weights whose images are mostly black or white, and those of random ones are.
+def test_the_infrared_comes_first(converted: TITA, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     d = load_file(shared_file(f"{REFERENCE}/70x85.safetensors"))
-    fuser = Fuser(converted, "cpu")
+    save_weights(converted, tmp_path / "tita.safetensors")
+    fuser = gifnet.load(tmp_path / "tita.safetensors", device="cpu")
+    assert "nothing but black and white" in caplog.text, "what random weights give is said, and given"
     fused = fuser.fuse(d["b"], d["a"])
     close(fused, d["fused"].clamp(0, 1))
     assert float((fuser.fuse(d["a"], d["b"]) - fused).abs().max()) > 0.01
