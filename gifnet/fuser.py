@@ -334,7 +334,9 @@ class Fuser:
         """Raise InputError, before anything is decoded, for images (by name) that with their result won't fit."""
         sizes = [bytes_to_read(image, name, page) for name, image in images.items()]
         elsewhere = out is not None or sizes[0] == 0  # the result is, as where the first one is read by regions
-        execution.check_images(self.device, sum(sizes) + (0 if elsewhere else max(sizes)))
+        largest, image = max(zip(sizes, images.items(), strict=True), key=lambda of: of[0])[1]
+        named = os.fspath(image) if isinstance(image, str | os.PathLike) else largest
+        execution.check_images(self.device, sum(sizes) + (0 if elsewhere else max(sizes)), str(named))
 
     @in_plain_context
     def fuse_planes(self, a: Tensor, b: Tensor, execution: Execution = DEFAULT) -> Tensor:

@@ -36,19 +36,23 @@ class Execution:
         """Of the options as users give them. Raises InputError."""
         return cls(TILE.check(tile), MEMORY.check(memory), PROGRESS.check(progress))
 
-    def check_images(self, device: torch.device, image_bytes: int) -> None:
-        """Raises InputError where images that are not decoded yet will not fit, let alone the work on them."""
+    def check_images(self, device: torch.device, image_bytes: int, largest: str) -> None:
+        """Raises InputError where images that are not decoded yet will not fit, let alone the work on them.
+
+        ``largest``: the name of the largest, which the message begins with.
+        """
         if self.tile is None:  # whatever memory that takes
             return
         if self.memory is None:
             free = free_memory(_CPU)
             if image_bytes > free:
                 raise InputError(
-                    f"memory: the images themselves take {show_bytes(image_bytes)}, but only {show_bytes(free)} are "
+                    f"{largest}: memory: the images themselves take {show_bytes(image_bytes)}, but only "
+                    f"{show_bytes(free)} are "
                     "free; free some, or give NumPy arrays or memmaps, which are read by regions"
                 )
         elif device.type == "cpu" and image_bytes > self.memory:
-            raise _images_too_large(image_bytes, self.memory)
+            raise InputError(f"{largest}: {_images_too_large(image_bytes, self.memory)}")
 
     def run(
         self,

@@ -120,7 +120,8 @@ class FoldedBlock(nn.Module):
     def __init__(self, block: CFGMBlock) -> None:
         super().__init__()
         self.heads, self.window, self.shift = block.heads, block.window, block.shift
-        self.register_buffer("bias", block.position_bias().detach()[None])
+        with torch.no_grad():
+            self.register_buffer("bias", block.position_bias()[None])
 
     def windows(self, x: Tensor, sides: Sides) -> Windows:
         """The windows of a tile, of which ``x`` (1, C, H, W) has a halo."""
