@@ -56,12 +56,21 @@ def in_plain_context(function: Callable[Arguments, Result]) -> Callable[Argument
 
 
 class NothingDrawn(TorchFunctionMode):
-    """Networks are made without initial values, where these would be thrown away: the caller's seed is left alone."""
+    """Networks are made without initial values, where these would be thrown away: the caller's seed is left alone.
+
+    What is drawn all the same, such as a truncated normal until its values lie within, has a generator of its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._generator = torch.Generator()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init" or func in (Tensor.uniform_, Tensor.normal_):
+        if getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
+        if func in (Tensor.uniform_, Tensor.normal_) and kwargs.get("generator") is None:
+            kwargs["generator"] = self._generator
         return func(*args, **kwargs)
