@@ -190,7 +190,7 @@ def test_the_command_trains_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["--network", "scale", "--set", "train_only=all"], "unknown setting train_only"),
         (["--network", "scale", "--photos", str(tmp_path / "ir")], "photographs are of no use to it"),
         (["--network", "scale", "--phi", "gradient"], "unknown setting losses"),
-        (["--network", "nothing"], "network: 'nothing'; give one of gifnet, tita, scale"),
+        (["--network", "nothing"], "network: 'nothing'; give one of gifnet, tita"),
         (["--init", str(tmp_path / "run" / "last.safetensors")], "weights of 'scale', not of 'gifnet'"),
     ):
         assert main([*arguments, *wrong]) == 1
