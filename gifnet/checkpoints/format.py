@@ -286,7 +286,8 @@ def _check_output(path: Path, network: nn.Module) -> None:
                 lambda _: planes, lambda _, fused: results.append(fused), _PROBE, _PROBE, None, lambda *_: None
             )
     for fused in results:
-        if not fused.isfinite().all():
+        finite = bool(fused.isfinite().all())
+        if not finite:
             problem = "no numbers"
         elif ((fused <= 0) | (fused >= 1)).float().mean() > _SATURATED:
             problem = "nothing but black and white"
@@ -296,9 +297,9 @@ def _check_output(path: Path, network: nn.Module) -> None:
             f"{path}: these weights give {problem} where smooth grey images are fused: they are damaged, or their "
             "training went astray"
         )
-        if fused.isfinite().all() and not _enormous(network):
+        if finite and not _enormous(network):
             _LOG.warning("%s", escaped(message))
-            return
+            continue
         raise CheckpointError(message)
 
 

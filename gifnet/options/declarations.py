@@ -374,8 +374,8 @@ MUTE: Option[Any] = Option("mute", bool, False, "leave the sound out.")
 VIDEO_STRETCH = replace(
     STRETCH,
     help="map the range between two percentiles to black and white first, each grey input on its own. True (0.1 and "
-    "99.9), or two percentiles such as ``(1, 99)``. The limits follow slowly from frame to frame, so that nothing "
-    "flickers. Videos in colour are left alone.",
+    "99.9), or two percentiles such as ``(1, 99)``, whose limits follow slowly from frame to frame, so that nothing "
+    'flickers; or two values such as ``(7000, 9000, "values")``, which stay. Videos in colour are left alone.',
 )
 VIDEO_ALIGN = replace(
     ALIGN,

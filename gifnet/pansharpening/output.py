@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.atomic import atomic_path
+from ..files.writing import check_folder
 from .bands import raster_window
 from .datasets import create_raster, is_local, raster_errors, rasterio_module
 from .grids import Array, windows
@@ -30,11 +31,7 @@ def check_output(out: str | os.PathLike[str]) -> Path:
         raise InputError(f"{name}: the result is written as a local file; give a path")
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{name}: the result is a GeoTIFF; its suffix must be .tif")
-    if not path.parent.is_dir():
-        raise InputError(f"{name}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise InputError(f"{name}: is a folder; give the name of a file")
-    return path
+    return check_folder(path)
 
 
 class Scratch:

@@ -44,8 +44,9 @@ def fuse_frames(
         resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
             images that show the same: ratios of sides that differ by more than 2 % are refused.
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
-            and 99.9), or two percentiles such as ``(1, 99)``. The limits follow slowly from frame to frame, so that
-            nothing flickers. Videos in colour are left alone.
+            and 99.9), or two percentiles such as ``(1, 99)``, whose limits follow slowly from frame to frame, so that
+            nothing flickers; or two values such as ``(7000, 9000, "values")``, which stay. Videos in colour are left
+            alone.
         align: warp ``b`` onto ``a``'s grid first, and crop both to the largest rectangle that both show. True
             (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Found
             once, from five frames, for a rig is fixed. Needs the extra ``[align]``.

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..execution.progress import reporter
 from ..execution.running import Execution
 from ..files.atomic import atomic_path
+from ..files.writing import check_folder
 from ..fuser import Fuser
 from ..models import Model, fuser_of
 from ..options.declarations import CODEC, MUTE, OFFSET
@@ -79,8 +80,9 @@ def fuse_video(
         resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
             images that show the same: ratios of sides that differ by more than 2 % are refused.
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
-            and 99.9), or two percentiles such as ``(1, 99)``. The limits follow slowly from frame to frame, so that
-            nothing flickers. Videos in colour are left alone.
+            and 99.9), or two percentiles such as ``(1, 99)``, whose limits follow slowly from frame to frame, so that
+            nothing flickers; or two values such as ``(7000, 9000, "values")``, which stay. Videos in colour are left
+            alone.
         align: warp ``b`` onto ``a``'s grid first, and crop both to the largest rectangle that both show. True
             (``"affine"``), or a motion: ``"translation"``, ``"similarity"``, ``"affine"`` or ``"homography"``. Found
             once, from five frames, for a rig is fixed. Needs the extra ``[align]``.
@@ -114,7 +116,7 @@ def fuse_video(
     preparation = Preparation.checked(resize=resize, stretch=stretch, align=align)
     execution = Execution.checked(tile, memory, progress)
     offset, codec, mute = OFFSET.check(offset), CODEC.check(codec), bool(MUTE.check(mute))
-    path = _check_output(out)
+    path = check_folder(check_suffix(Path(out)))
     if codec is not None:
         check_codec(codec)
     with VideoReader(a) as first, VideoReader(b, offset) as second:  # before the model is loaded
@@ -126,17 +128,6 @@ def fuse_video(
         with reporter(execution.progress, "frame") as report, atomic_path(path) as temporary:
             frames = _Work(fuser, rig, pairs, execution).write(temporary, path, codec, None if mute else second, report)
         return VideoResult(path, frames, first.damaged + second.damaged, pairs.unpaired)
-
-
-def _check_output(out: FilePath) -> Path:
-    path = check_suffix(Path(out))
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a file name")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: no permission to write in the folder {path.parent}")
-    return path
 
 
 def _samples(a: FilePath, b: FilePath, offset: float) -> list[tuple[Array, Array]]:
@@ -178,7 +169,7 @@ class _Work:
             rate = self._pairs.leading.rate
             with VideoWriter(temporary, shown, rate, codec, sound, start) as writer:
                 writing: Future[None] | None = None
-                for pixels in _chain(first, fused):
+                for pixels in chain([first], fused):
                     if writing is not None:
                         writing.result()  # no more than one waits
                     writing = thread.submit(writer.write, _plain(pixels), self._times.pop(0) - start)
@@ -199,11 +190,6 @@ class _Work:
             self._times.append(pair.time)
             deep = np.uint16 in (pair.a.dtype, pair.b.dtype)
             yield (_deep(pair.a), _deep(pair.b)) if deep else (pair.a, pair.b)
-
-
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
 
 
 def _deep(pixels: Array) -> Array:

@@ -208,3 +208,14 @@ def test_the_nearest_in_time() -> None:
     ]  # fmt: skip
     assert [(one.time, other) for one, other in with_nearest(at(1, 2), at())] == [(1, None), (2, None)]
     assert list(with_nearest(at(), at(1))) == []
+
+
+def test_limits_by_value_and_a_known_transform() -> None:
+    a = [np.full((20, 24), value, np.float32) for value in (7500, 8500)]
+    b = [np.zeros((20, 24), np.uint8)] * 2
+    shift = np.eye(3)
+    shift[0, 2] = 4
+    fused = list(gifnet.fuse_frames(a, b, stretch=(7000, 9000, "a"), align=shift, model=Fuser(Passing(), "cpu")))
+    assert [frame.shape for frame in fused] == [(20, 20), (20, 20)]
+    for frame, level in zip(fused, (0.25, 0.75), strict=True):  # of the range, each halved by the other's black
+        np.testing.assert_allclose(frame, level / 2, atol=1e-3)
