@@ -2,12 +2,11 @@
 
 import ast
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import commands
 import pytest
 from conftest import ROOT
 
@@ -154,10 +153,9 @@ def test_only_the_command_line_knows_argparse() -> None:
 
 
 def test_reading_an_image_imports_no_network() -> None:
-    """In a new process, for here everything has been imported."""
+    """In another process, for here everything has been imported."""
     code = "import sys, gifnet.images.reading; print(*(name for name in sys.modules if name.startswith('gifnet')))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = done.stdout.split()
+    loaded = commands.run_code(code).stdout.split()
     assert "gifnet.images.picture" in loaded
     assert [name for name in loaded if name.startswith(("gifnet.networks", "gifnet.execution"))] == []
 

@@ -1,12 +1,11 @@
 """Without the optional packages: what needs none of them works, what needs one says so and how to install it."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.metadata import metadata
 from pathlib import Path
 
+import commands
 import imagecodecs
 import numpy as np
 import pytest
@@ -192,7 +191,7 @@ for module in pkgutil.walk_packages(gifnet.__path__, "gifnet."):
 gifnet.fuse_files("a/x.png", "b/x.png", "out.png", device="cpu")
 gifnet.enhance_folder("a", "out", device="cpu", progress=False)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    done = commands.run_code(code, folder)
     assert done.returncode == 0, done.stderr
     for result in ("out.png", "out/x.png"):
         assert Image.open(folder / result).size == (56, 40)

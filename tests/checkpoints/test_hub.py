@@ -4,12 +4,12 @@ import hashlib
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 import torch
 from hub_server import HubServer, Repository
@@ -436,7 +436,7 @@ def test_no_pickle_is_ever_asked_for(client: Client, server: HubServer, files: d
 def test_the_client_is_imported_only_when_needed(model: GIFNet, tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
     save_weights(model, path)
-    code = "import sys; from gifnet.checkpoints.hub import load_model; load_model(sys.argv[1]); "
+    code = f"import sys; from gifnet.checkpoints.hub import load_model; load_model({str(path)!r}); "
     code += "print('huggingface_hub' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    done = commands.run_code(code)
+    assert done.stdout.strip() == "False", done.stderr

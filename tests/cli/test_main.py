@@ -104,7 +104,7 @@ def test_failed_work_is_1_and_leaves_nothing(pair: tuple[Path, Path], tmp_path: 
 
 
 def test_info_names_versions_device_weights_and_hash() -> None:
-    result = run_fresh("info", "--device", "cpu")
+    result = run("info", "--device", "cpu")
     assert result.returncode == 0, result.stderr
     rows = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert rows["gifnet"] == gifnet.__version__
@@ -117,7 +117,7 @@ def test_info_names_versions_device_weights_and_hash() -> None:
 
 def test_version_and_help() -> None:
     assert run("--version").stdout.strip() == f"gifnet {gifnet.__version__}"
-    text = run_fresh("--help").stdout
+    text = run("--help").stdout
     for command in ("fuse", "enhance", "convert", "info", "eval"):
         assert command in text
 
