@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
@@ -16,15 +16,10 @@ from .errors import InputError
 from .execution.context import in_plain_context
 from .execution.device import choose_device, choose_dtype
 from .execution.form import Sink, Source, over_time, plane_jobs
-from .execution.margins import Margins
-from .execution.progress import reporter
 from .execution.running import DEFAULT, Execution
 from .execution.threads import alone
-from .execution.tiles import cut
 from .images import colour
-from .images.canvas import Canvas, canvas_for
-from .images.chroma import MARGIN
-from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
+from .images.canvas import canvas_for
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
 from .images.reading import ImageLike, Images, SupportsRead, bytes_to_read, images_of, read
@@ -34,6 +29,7 @@ from .options.keywords import EnhanceImageOptions, FuseImagesOptions
 from .options.values import Align, Colour, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
 from .prepare.preparation import Preparation
 from .regions import Region
+from .results import copied, sinks
 from .stack.alignment import align_stack
 from .stack.composition import argument_names, fuse_stack
 from .stack.depth import DepthMap
@@ -43,7 +39,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Depth: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
-COPIED = 1024  # pixels a side of what is copied at once
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
@@ -325,7 +320,7 @@ class Fuser:
         self.check_memory(execution, preparation.page, {"x": x}, out)
         picture = preparation.one(read(x, "x", preparation.page))
         if strength == 0:
-            return _copied(picture, execution, out)
+            return copied(picture, execution, out)
         return self._execute(execution, picture, picture, strength, out)
 
     def check_memory(
@@ -378,7 +373,7 @@ class Fuser:
         result = first.info() if enhancing else first.fused_with(second)
         count, (height, width) = first.layout.count, first.layout.sides
         canvas = canvas_for(result, (first, second), out)
-        sink = _sinks(canvas, first, second, strength)
+        sink = sinks(canvas, first, second, strength)
 
         def job(index: int) -> tuple[Source, Sink]:
             def source(region: Region) -> Tensor:
@@ -391,50 +386,3 @@ class Fuser:
         form = self._enhancing_form if enhancing else self._form
         execution.run(form, self.device, (height, width), [job(index) for index in range(count)], image_bytes)
         return canvas.result()
-
-
-def _copied(picture: ReadablePicture, execution: Execution, out: Any) -> Any:
-    """A picture as it is, in its own kind or in ``out``."""
-    canvas = canvas_for(picture.info(), (picture,), out)
-    count, (height, width) = picture.layout.count, picture.layout.sides
-    regions = list(cut(Region(0, height, 0, width), COPIED))
-    with reporter(execution.progress) as report:
-        for done in range(count * len(regions)):
-            index, region = done // len(regions), regions[done % len(regions)]
-            canvas.write(index, region, *picture.region(index, region))
-            report(done + 1, count * len(regions))
-    return canvas.result()
-
-
-def _sinks(
-    canvas: Canvas, first: ReadablePicture, second: ReadablePicture, strength: float | None
-) -> Callable[[int], Sink]:
-    """For the image number i of two pictures: where its fused luminance goes, to become pixels on a canvas."""
-    merge: Callable[..., Merged]
-    if strength is not None:
-        merge = partial(enhanced, first, strength)
-        return _into(canvas, merge)
-    shown = first.shows_colour(), second.shows_colour()  # which may take reading all of them
-    if all(shown):
-        height, width = first.layout.sides
-        merge = partial(with_chroma_of_both, first, second)
-
-        def sink_with_margin(index: int) -> Sink:
-            def sink(region: Region, grown: Region, fused: Tensor) -> None:
-                canvas.write(index, region, *merge(index, region, grown, fused))
-
-            return Margins(Region(0, height, 0, width), MARGIN, sink)
-
-        return sink_with_margin
-    coloured = second if not first.coloured or shown[1] else first
-    return _into(canvas, partial(with_chroma_of, coloured, first, second))
-
-
-def _into(canvas: Canvas, merge: Callable[..., Merged]) -> Callable[[int], Sink]:
-    def sink_of(index: int) -> Sink:
-        def sink(region: Region, fused: Tensor) -> None:
-            canvas.write(index, region, *merge(index, region, fused))
-
-        return sink
-
-    return sink_of

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import commands
@@ -24,6 +25,7 @@ LAYERS = (
     "checkpoints",
     "prepare",
     "stack",
+    "results",
     "fuser",
     "models",
     "api",
@@ -52,12 +54,19 @@ class Import:
         return f"{self.importer or '__init__'} (line {self.line}) imports {self.imported or '__init__'}"
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def modules(package: Path) -> dict[str, Path]:
     """Every module's name, within the package, and file."""
     files = {path.relative_to(package).with_suffix(""): path for path in package.rglob("*.py")}
     return {".".join(name.parts).removesuffix("__init__").removesuffix("."): path for name, path in files.items()}
 
 
+@cache
 def imports(package: Path) -> list[Import]:
     """All imports of modules of the package by modules of the package, type checking's too."""
     known = modules(package)
@@ -67,7 +76,7 @@ def imports(package: Path) -> list[Import]:
 def imports_of(name: str, path: Path, package: str, known: dict[str, Path]) -> Iterator[Import]:
     home = [package, *name.split(".")] if name else [package]
     home = home if path.name == "__init__.py" else home[:-1]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     inside = {id(inner) for function in functions for inner in ast.walk(function)}
     for node in ast.walk(tree):
@@ -120,7 +129,7 @@ def importers_of(library: str, package: Path) -> list[str]:
     """The modules of the package that import a library from elsewhere."""
     found = []
     for name, path in modules(package).items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             found += [name for imported in names if imported.split(".")[0] == library]

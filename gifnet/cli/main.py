@@ -33,7 +33,8 @@ class Parser(argparse.ArgumentParser):
     """Reports a usage error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {escaped(message)} (see {self.prog} --help)\n")
+        say(f"{self.prog}: {escaped(message)} (see {self.prog} --help)")
+        self.exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

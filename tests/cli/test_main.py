@@ -32,7 +32,7 @@ def assert_failed(result: subprocess.CompletedProcess[str], status: int, *words:
 
 def test_fuse_writes_what_the_library_gives(pair: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "fused.png"
-    result = run_fresh("fuse", *pair, "-o", out, "--device", "cpu")
+    result = run("fuse", *pair, "-o", out, "--device", "cpu")
     assert result.returncode == 0, result.stderr
     # Thread counts differ between processes, and so may the last bit: one level.
     difference = np.asarray(Image.open(out)).astype(int) - np.asarray(gifnet.fuse(*pair, device="cpu")).astype(int)
@@ -117,7 +117,7 @@ def test_info_names_versions_device_weights_and_hash() -> None:
 
 def test_version_and_help() -> None:
     assert run("--version").stdout.strip() == f"gifnet {gifnet.__version__}"
-    text = run("--help").stdout
+    text = run_fresh("--help").stdout
     for command in ("fuse", "enhance", "convert", "info", "eval"):
         assert command in text
 

@@ -68,7 +68,7 @@ def test_reference_stage_by_stage(converted: TITA) -> None:
     close(operated.permute(0, 3, 1, 2), d["operated"])
 
 
-@pytest.mark.parametrize("size", ["64x64", "70x85", "128x128"])
+@pytest.mark.parametrize("size", ["64x64", "70x85", pytest.param("128x128", marks=pytest.mark.slow)])
 def test_reference_fused(converted: TITA, size: str) -> None:
     d = load_file(shared_file(f"{REFERENCE}/{size}.safetensors"))
     close(converted.predict(d["a"], d["b"]), d["fused"])
@@ -81,9 +81,11 @@ def test_the_infrared_comes_first(converted: TITA, tmp_path: Path, caplog: pytes
     assert "nothing but black and white" in caplog.text, "what random weights give is said, and given"
     fused = fuser.fuse(d["b"], d["a"])
     close(fused, d["fused"].clamp(0, 1))
-    assert float((fuser.fuse(d["a"], d["b"]) - fused).abs().max()) > 0.01
     close(fuser.fuse(d["b"], d["a"], tile=64), fused)
-    half = fuser.to(dtype="bfloat16").fuse(d["b"], d["a"])
+    a, b = (d[name][..., :24, :32] for name in "ab")
+    fused = fuser.fuse(b, a)
+    assert float((fuser.fuse(a, b) - fused).abs().max()) > 0.01
+    half = fuser.to(dtype="bfloat16").fuse(b, a)
     assert 0 < float((half - fused).abs().max()) < 0.05  # random weights spread errors as far as values: over 1
 
 
@@ -148,6 +150,7 @@ def test_tiles_are_the_whole(small: TITA, size: tuple[int, int], tile: int, keep
     close(inference_form(small)(a, b, Plan(tile, keep, 0)), whole.clamp(0, 1))
 
 
+@pytest.mark.slow
 def test_tiles_of_the_paper_s_network(tmp_path: Path) -> None:
     model = random_tita(TITAConfig())
     a, b = planes(70, 101)
