@@ -115,6 +115,10 @@ def test_conversion(tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixtur
     assert isinstance(loaded, TITA)
     for name, value in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_what_is_not_the_authors_checkpoint(tmp_path: Path) -> None:
+    state = authors(random_tita(TITAConfig()))
     with pytest.raises(CheckpointError, match="unknown entries more"):
         _refuse(tmp_path, {**state, "more": torch.zeros(1)})
     with pytest.raises(CheckpointError, match=r"not the authors' checkpoint of TITA: it has no 'norm_Re\.bias'"):
@@ -142,7 +146,7 @@ def test_inference_form_of_every_size(small: TITA, size: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("tile", [16, 24])
 @pytest.mark.parametrize("keep", [(), ("interacted",)])
-@pytest.mark.parametrize("size", [(3, 60), (50, 47), (64, 33)])
+@pytest.mark.parametrize("size", [(3, 60), (50, 47), pytest.param((64, 33), marks=pytest.mark.slow)])
 def test_tiles_are_the_whole(small: TITA, size: tuple[int, int], tile: int, keep: tuple[str, ...]) -> None:
     a, b = planes(*size)
     whole = small.predict(a, b)
