@@ -319,7 +319,7 @@ def interrupt_processes(place: Path, work: Callable[[str], None], times: int) ->
         ready = place / f"ready{index}"
         process = commands.forked(work, str(ready))
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while not ready.exists():
                 assert process.is_alive(), process.exitcode
                 assert time.monotonic() < until

@@ -124,7 +124,7 @@ def test_the_auxiliary_pair_matters_and_gets_no_gradient() -> None:
     assert other.fusion.item() != losses.fusion.item()
 
 
-@pytest.mark.parametrize("train_only", ["all", "fusion", "decoder"])
+@pytest.mark.parametrize("train_only", ["all", pytest.param("fusion", marks=pytest.mark.slow), "decoder"])
 def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: Path, train_only: str) -> None:
     options = {"train_only": train_only, "mixed_share": 0.5, "fresh_decoder_layers": 1}
     checks = validation(folders)
