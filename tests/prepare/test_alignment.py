@@ -120,7 +120,7 @@ def test_known_motion_between_modalities(kind: str, count: int) -> None:
     [
         pytest.param("ivif", 1, id="infrared"),
         pytest.param("nir", 1, id="near-infrared"),
-        pytest.param("meif", 1, id="exposures"),
+        pytest.param("meif", 1, id="exposures", marks=pytest.mark.slow),
         pytest.param("ivif", 6, id="infrared, many", marks=pytest.mark.slow),
         pytest.param("nir", 5, id="near-infrared, many", marks=pytest.mark.slow),
         pytest.param("meif", 4, id="exposures, many", marks=pytest.mark.slow),

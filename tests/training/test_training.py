@@ -191,7 +191,7 @@ def test_a_state_of_before_a_setting_existed_is_resumed(folders: Path, tmp_path:
 
 
 def test_a_terminated_run_saves_and_goes_on(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checks = validation(folders, every=1)
+    checks = Validation(None, folders / "photos", every=1)
     whole = trainer(folders, tmp_path / "whole", checks, iterations=3)
     whole.run(progress=False)
     stopped = trainer(folders, tmp_path / "stopped", checks, iterations=3)
