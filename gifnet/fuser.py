@@ -11,10 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .checkpoints.format import network_sha256
+from .checkpoints.pretrained import Pretrained
 from .errors import InputError
 from .execution.context import in_plain_context
-from .execution.device import choose_device, choose_dtype
 from .execution.form import Sink, Source, over_time, plane_jobs
 from .execution.margins import Margins
 from .execution.progress import reporter
@@ -48,7 +47,7 @@ COPIED = 1024  # pixels a side of what is copied at once
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
 
-class Fuser:
+class Fuser(Pretrained):
     """A loaded model. Immutable, so several threads may use one at once; ``to`` gives another.
 
     Made by ``gifnet.load``; see ``gifnet.fuse`` and ``gifnet.enhance`` for what its methods take and give.
@@ -61,27 +60,20 @@ class Fuser:
         dtype: Dtype = "auto",
         name: str = "",
         sha256: str | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
-        self.device = choose_device(device)
-        self.dtype = choose_dtype(dtype, self.device)
-        self.name = name
-        self._sha256 = sha256
-        self._network = network
+        super().__init__(network, device, dtype, name, sha256, notes)
         self._form = alone(inference_form, network, self.dtype).to(self.device)
         enhancing = alone(enhancing_form, network, self.dtype)
         self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256, in hexadecimal, of the file that the weights were read from; else of the file that they make."""
-        return self._sha256 or network_sha256(self._network)
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
 
     def to(self, device: Device | None = None, dtype: Dtype = "auto") -> "Fuser":
         """The same model on another device (None: this one) or in another precision ("auto": the device's own)."""
-        return Fuser(self._network, self.device if device is None else device, dtype, self.name, self._sha256)
+        device = self.device if device is None else device
+        return Fuser(self._network, device, dtype, self.name, self._sha256, self.notes)
 
     def over_time(self) -> "Fuser":
         """The same model for the images of one video, in their order and from one thread at a time.
