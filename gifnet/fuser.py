@@ -1,6 +1,7 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
 import copy
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -26,6 +27,7 @@ from .images.chroma import MARGIN
 from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
+from .images.rasters import with_bands
 from .images.reading import ImageLike, Images, SupportsRead, bytes_to_read, images_of, read
 from .networks.registry import enhancing_form, inference_form
 from .options.declarations import RETURN_DEPTH, STRENGTH
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Depth: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
+_LOG = logging.getLogger("gifnet")
 COPIED = 1024  # pixels a side of what is copied at once
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
@@ -275,7 +278,8 @@ class Fuser(Pretrained):
         if depth is not None:
             for picture in (first, second):
                 depth.add(sharpness(colour.split(picture.load().pixels)[0].to(first.device)))
-        return self._execute(execution, first, second, None, out)
+        fuse = partial(self._execute, execution, strength=None, out=None)
+        return with_bands(self._execute(execution, first, second, None, out), (first, second), fuse)
 
     def _fuse_stack(
         self,
@@ -294,7 +298,10 @@ class Fuser(Pretrained):
             one_profile = OneProfile()
             for name, image in zip(argument_names(), images, strict=False):
                 self.check_memory(execution, preparation.page, {name: image})
-                yield one_profile(preparation.one(read(image, name, preparation.page), again)).load()
+                picture = read(image, name, preparation.page)
+                if picture.further and not again:
+                    _LOG.warning("%s: %d further bands left out of a stack", picture.name, len(picture.further))
+                yield one_profile(preparation.one(picture, again)).load()
 
         motion = preparation.motion(of_stack=True)
         # Aligning reads all images twice: what all of them show is known only in the end.
@@ -316,9 +323,13 @@ class Fuser(Pretrained):
         strength = STRENGTH.check(strength)
         self.check_memory(execution, preparation.page, {"x": x}, out)
         picture = preparation.one(read(x, "x", preparation.page))
-        if strength == 0:
-            return _copied(picture, execution, out)
-        return self._execute(execution, picture, picture, strength, out)
+
+        def enhance(x: ReadablePicture, out: Any = None) -> Any:
+            if strength == 0:
+                return _copied(x, execution, out)
+            return self._execute(execution, x, x, strength, out)
+
+        return with_bands(enhance(picture, out), (picture,), enhance)
 
     def check_memory(
         self, execution: Execution, page: int | None, images: Mapping[str, ImageLike], out: Any = None

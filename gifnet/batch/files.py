@@ -76,6 +76,7 @@ def fuse_files(
     ``out`` holds less (JPEG, WebP and BMP 8 bits, PNG 16), pixels are rounded to what it holds. Alpha is kept, and
     the EXIF data and ICC profile of the first input in colour (of ``a``, if both are grey), with the orientation
     applied and reset, wherever the format has a place for them (BMP has none, WebP and JPEG up to 64 KB of EXIF).
+    In TIFF, bands beside the colours, such as near infrared, are fused where both have them, and else kept.
 
     Args:
         a: an image file: PNG, TIFF, JPEG, WebP, BMP, or whatever else Pillow reads. 16-bit or floating-point colour
