@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, escaped
 from ..execution.context import NothingDrawn
+from ..execution.shapes import keep_few_shapes
 from ..execution.threads import alone
 from ..files.atomic import atomic_path
 from ..files.limits import DERIVED, WEIGHTS_HEADER
@@ -113,6 +114,7 @@ def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[st
 
 def read_weights(path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> LoadedWeights:
     """``load_weights``, and the hash of what was loaded. The file is read once: what is hashed is what is used."""
+    keep_few_shapes()  # before the first convolution
     return alone(_read_weights, Path(path), sha256, config)
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..errors import CheckpointError
 from ..execution.device import choose_device, choose_dtype
+from ..execution.shapes import keep_few_shapes
 from ..files.atomic import atomic_path
 from ..options.values import Device, Dtype, Name
 from .card import CardOptions, model_card
@@ -37,6 +38,7 @@ class Pretrained:
         sha256: str | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> None:
+        keep_few_shapes()
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self.name = name
