@@ -39,21 +39,28 @@ class Band:
 def label_of(sample: int, metadata: object) -> BandLabel:
     """Of a sample (0 is the first), with what GDAL's tag says of it, if there is one."""
     found: dict[str, str] = {}
-    for given, text in _ITEM.findall(metadata[:_LONGEST]) if isinstance(metadata, str) else ():
+    for given, text in _ITEM.findall(_text(metadata)):
         attributes = dict(_ATTRIBUTE.findall(given))
         if attributes.get("sample") == str(sample) and attributes.get("role") in _ROLES:
             found[attributes["role"]] = unescape(text)
     return BandLabel(sample + 1, tuple(sorted(found.items())))
 
 
-def gdal_metadata(first: int, bands: Sequence[Band]) -> str:
+def _text(tag: object) -> str:
+    """Of the tag as Pillow gives it, as Latin-1; GDAL writes UTF-8."""
+    if not isinstance(tag, str):
+        return ""
+    return tag[:_LONGEST].encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def gdal_metadata(first: int, bands: Sequence[Band]) -> bytes:
     """GDAL's tag for bands whose first one is the sample ``first``; empty where nothing is said of any."""
     items = [
         f'  <Item name="{_ROLES[role]}" sample="{sample}" role="{role}">{escape(text, quote=False)}</Item>'
         for sample, band in enumerate(bands, first)
         for role, text in band.label.texts
     ]
-    return "\n".join(["<GDALMetadata>", *items, "</GDALMetadata>"]) if items else ""
+    return "\n".join(["<GDALMetadata>", *items, "</GDALMetadata>"]).encode() if items else b""
 
 
 def numbers(bands: Iterable[Band]) -> str:

@@ -42,7 +42,7 @@ def write(path: Path, bands: np.ndarray, **profile: Any) -> Path:
     ) as file:
         file.write(bands)
         if count > colours:
-            file.set_band_description(colours + 1, "NIR <865 nm>")
+            file.set_band_description(colours + 1, "NIR <865 nm> µ")
     return path
 
 
@@ -71,7 +71,7 @@ def test_bands_that_both_have_are_fused(mean: Fuser, tmp_path: Path, dtype: str,
                               tmp_path / "rgb.tif", model=mean)  # fmt: skip
     np.testing.assert_array_equal(result[:3], read(alone))
     with rasterio.open(out) as file:
-        assert file.descriptions == (None, None, None, "NIR <865 nm>")
+        assert file.descriptions == (None, None, None, "NIR <865 nm> µ")
         assert file.nodata == 0
         assert [each.name for each in file.colorinterp[:3]] == ["red", "green", "blue"]
         assert file.colorinterp[3].name != "alpha"
