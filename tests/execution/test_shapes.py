@@ -26,17 +26,18 @@ for width in [*range(20, 20 + 300), 20]:
     torch.conv2d(torch.zeros(2, 8, 9, width), torch.zeros(8, 8, 3, 3))
 """
 
-# Pairs of many sizes: megabytes after 20 of them, and in the end.
-FUSES = """
-import random, re, sys
-import numpy as np
+# A convolution as wide as GIFNet's of 1,000 shapes: megabytes of memory asked for after 200 of them, and in the end.
+SHAPES = """
+import re
+import torch
 import gifnet
-sizes, fuser = random.Random(1), gifnet.load("gifnet", "cpu")
-for index in range(120):
-    image = np.zeros((sizes.randint(16, 128), sizes.randint(16, 128)), np.uint8)
-    fuser.fuse(image, image, progress=False)
-    if index in (19, 119):
-        print(int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024)
+gifnet.load("gifnet", "cpu")
+weights = torch.zeros(98, 98, 3, 3)
+for index in range(1000):
+    with torch.inference_mode():
+        torch.conv2d(torch.zeros(2, 98, 6 + index // 50, 10 + index % 50), weights)
+    if index in (199, 999):
+        print(int(re.search(r"VmData:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024)
 """
 
 
@@ -69,9 +70,8 @@ def test_what_is_kept(first: str, variables: dict[str, str], kept: bool) -> None
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_sizes_that_vary_take_less_memory() -> None:
-    """Measured: see docs/performance.md."""
     few, many = (
-        [int(line) for line in output(FUSES, OMP_NUM_THREADS="1", **variables).split()]
+        [int(line) for line in output(SHAPES, OMP_NUM_THREADS="1", **variables).split()]
         for variables in ({}, {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"})
     )
-    assert few[1] - few[0] < 0.85 * (many[1] - many[0])
+    assert few[1] - few[0] < 0.5 * (many[1] - many[0])
