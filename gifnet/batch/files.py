@@ -240,6 +240,8 @@ def check_result(path: Path, *pictures: PictureInfo) -> None:
 
 def _name(path: FilePath | Page) -> str:
     """For messages, and different for each page."""
+    if isinstance(path, Page) and path.band is not None:
+        return f"band {path.band}" if isinstance(path.source, bytes) else f"{_name(path.source)}, band {path.band}"
     if isinstance(path, Page):
         return f"page {path.number}" if isinstance(path.source, bytes) else f"{_name(path.source)}, page {path.number}"
     return os.fsdecode(path)

@@ -21,7 +21,7 @@ def keep_few_shapes() -> None:
 
     Nothing is done where the environment says how many, and nothing is changed where oneDNN has been in use before.
     """
-    if any(name in os.environ for name in _USERS) or not torch.backends.mkldnn.is_available():
+    if any(name in os.environ for name in _USERS) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return
     os.environ[_VARIABLE] = str(KEPT)
     try:

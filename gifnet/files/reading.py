@@ -83,6 +83,19 @@ def count_images(source: "str | os.PathLike[str] | bytes", name: str) -> int:
             return _frames(opened)
 
 
+def near_infrared(source: "str | os.PathLike[str] | bytes", name: str) -> int | None:
+    """Which of a TIFF's bands is its only one beside red, green and blue (1 is the first); None where it is not so.
+
+    Raises InputError.
+    """
+    with decoding(name), _opened(source, name) as file:
+        if not tiff.is_tiff(file) or not deep.is_installed():
+            return None
+        images = tiff.images_of(file, name)
+        bands = further_bands(images[0], name) if len(images) == 1 and images[0].samples > 3 else []
+        return bands[0] + 1 if len(bands) == 1 else None
+
+
 def measure(source: "str | os.PathLike[str] | bytes", name: str, page: int | None = None) -> tuple[int, int, int]:
     """Height, width and planes, at least, of the image that ``read_file`` would give; nothing is decoded.
 

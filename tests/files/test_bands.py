@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import run
 from conftest import StandIn, photo
 from PIL import Image
 
@@ -177,3 +178,19 @@ def test_folders(tmp_path: Path) -> None:
     gifnet.fuse_folders(tmp_path / "a", tmp_path / "b", tmp_path / "out", model=model, progress=False)
     result = read(tmp_path / "out" / "scene.tif")
     np.testing.assert_allclose(result[3], middle(images[0][3], images[1][3]), atol=0.5)
+
+
+def test_a_raster_alone_is_its_near_infrared_and_its_colours(mean: Fuser, tmp_path: Path) -> None:
+    a = bands_of(4, 1)
+    path = write(tmp_path / "a.tif", a)
+    nir, rgb = write(tmp_path / "nir.tif", a[3:]), write(tmp_path / "rgb.tif", a[:3])
+    expected = read(gifnet.fuse_files(nir, rgb, tmp_path / "expected.tif", model=mean))
+    result = read(gifnet.fuse_files(path, None, tmp_path / "out.tif", model=mean))
+    np.testing.assert_array_equal(result, np.concatenate([expected, a[3:]]))
+    in_memory = mean.fuse(path)
+    np.testing.assert_array_equal(np.moveaxis(in_memory, 2, 0), expected)
+    done = run("fuse", "--stack", path, "-o", tmp_path / "cli.tif", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "cli.tif").shape == (4, 40, 48)
+    with pytest.raises(gifnet.InputError, match=r"rgb\.tif: holds one image; fusion takes two or more"):
+        mean.fuse(rgb)
