@@ -1,7 +1,6 @@
 """The facade: owns a network, a device and a precision, and turns images into planes and back."""
 
 import copy
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -27,7 +26,7 @@ from .images.chroma import MARGIN
 from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
-from .images.rasters import with_bands
+from .images.rasters import with_bands, without_bands
 from .images.reading import ImageLike, Images, SupportsRead, bytes_to_read, images_of, read
 from .networks.registry import enhancing_form, inference_form
 from .options.declarations import RETURN_DEPTH, STRENGTH
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Depth: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
-_LOG = logging.getLogger("gifnet")
 COPIED = 1024  # pixels a side of what is copied at once
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
@@ -298,10 +296,8 @@ class Fuser(Pretrained):
             one_profile = OneProfile()
             for name, image in zip(argument_names(), images, strict=False):
                 self.check_memory(execution, preparation.page, {name: image})
-                picture = read(image, name, preparation.page)
-                if picture.further and not again:
-                    _LOG.warning("%s: %d further bands left out of a stack", picture.name, len(picture.further))
-                yield one_profile(preparation.one(picture, again)).load()
+                # No name for what is read: it would hold one image while the next is read.
+                yield one_profile(preparation.one(without_bands(read(image, name, preparation.page)), again)).load()
 
         motion = preparation.motion(of_stack=True)
         # Aligning reads all images twice: what all of them show is known only in the end.

@@ -84,6 +84,14 @@ def with_bands(result: Any, pictures: Sequence[ReadablePicture], merge: Callable
     return replace(result, bands=tuple(bands))
 
 
+def without_bands(picture: ReadablePicture) -> ReadablePicture:
+    """For a stack, which has none; the log says so."""
+    if not picture.further:
+        return picture
+    logger.warning("%s: %d further bands left out of a stack", picture.name, len(picture.further))
+    return replace(picture.load(), bands=())
+
+
 def pack_raster(pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, metadata: Metadata) -> Raster:
     planes = pixels if alpha is None else torch.cat([pixels, alpha], dim=1)
     array = interleaved(planes, dtype)
