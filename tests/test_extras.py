@@ -23,6 +23,7 @@ OPTIONAL = (
     "av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom", "rasterio",
     "rawpy", "tifffile", "torchmetrics",
 )  # fmt: skip
+ALSO = {"pillow_heif": ("pi_heif",)}  # what stands in for a package
 STARTS = {  # of files that an extra reads
     "heic": b"\0\0\0\x18ftypheic",
     "raf": b"FUJIFILMCCD-RAW 0201",
@@ -125,7 +126,8 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
 def test_what_needs_an_extra_says_how_to_install_it(
     extra: str, package: str, work: Callable[[Path], object], folder: Path, hide: Callable[[str], None]
 ) -> None:
-    hide(package)
+    for name in (package, *ALSO.get(package, ())):
+        hide(name)
     with pytest.raises(MissingExtraError, match=re.escape(f": pip install 'gifnet[{extra}]'")) as caught:
         work(folder)
     assert isinstance(caught.value, InputError)
@@ -160,7 +162,8 @@ def test_the_command_says_it_in_one_line(
 ) -> None:
     monkeypatch.chdir(folder)
     before = set(folder.iterdir())
-    hide(package)
+    for name in (package, *ALSO.get(package, ())):
+        hide(name)
     assert cli.main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gifnet: ")
