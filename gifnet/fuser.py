@@ -76,6 +76,11 @@ class Fuser:
         """The SHA-256, in hexadecimal, of the file that the weights were read from; else of the file that they make."""
         return self._sha256 or network_sha256(self._network)
 
+    @property
+    def network(self) -> nn.Module:
+        """The network in its plain form, float32 on the CPU; not to be changed."""
+        return self._network
+
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
 
