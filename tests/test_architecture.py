@@ -28,6 +28,7 @@ LAYERS = (
     "fuser",
     "models",
     "api",
+    "export",
     "batch",
     "video",
     "pansharpening",

@@ -1,5 +1,1 @@
-"""Networks in formats of other programs: ONNX."""
-
-from .onnx_file import export_onnx
-
-__all__ = ["export_onnx"]
+"""Models as files of other programs: ONNX."""

@@ -14,7 +14,7 @@ from ..extras import require
 from ..files.atomic import atomic_path
 from ..fuser import Fuser
 from ..models import Model, fuser_of
-from ..networks.graph import Array, Graph
+from ..networks.graph import Array, Graph, Precision
 from ..networks.registry import write_graph
 from ..options.declarations import ENHANCE, EXPORT_DTYPE, OPSET
 from ..options.values import Dtype, Name
@@ -22,7 +22,7 @@ from ..version import __version__
 
 PURPOSE = "exporting"
 TRIED = (23, 37)  # height and width of what tells whether the file computes what the model does
-TOLERANCES = {"float32": 1e-4, "float16": 1 / 255}
+TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "float16": 1 / 255}
 LICENCE = "Apache-2.0"  # of the bundled weights
 
 
@@ -57,24 +57,24 @@ def export_onnx(
     path = Path(path)
     if path.suffix != ".onnx" or not path.parent.is_dir():
         raise InputError(f"{path}: graphs are written to an .onnx file in a folder that exists")
-    opset, dtype, enhance = OPSET.check(opset), EXPORT_DTYPE.check(dtype), ENHANCE.check(enhance)
+    opset, precision, enhance = OPSET.check(opset), EXPORT_DTYPE.check(dtype), ENHANCE.check(enhance)
     onnx = require("onnx", "onnx", PURPOSE)
     require("onnxruntime", "onnx", PURPOSE)
     if opset > (newest := onnx.defs.onnx_opset_version()):
         raise InputError(f"opset: {opset}; the installed onnx {onnx.__version__} knows versions up to {newest}")
     fuser = fuser_of(model, "cpu")
-    content = _content(fuser, opset, dtype, enhance, _licence(model, fuser))
+    content = _content(fuser, opset, precision, enhance, _licence(model, fuser))
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-        _try(temporary, path, fuser, dtype, enhance)
+        _try(temporary, path, fuser, precision, enhance)
 
 
-def _content(fuser: Fuser, opset: int, dtype: str, enhance: bool, licence: str) -> bytes:
+def _content(fuser: Fuser, opset: int, precision: Precision, enhance: bool, licence: str) -> bytes:
     """The file."""
     onnx: Any = require("onnx", "onnx", PURPOSE)
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
     names, result = (("x",), "enhanced") if enhance else (("a", "b"), "fused")
-    graph = Graph(dtype)
+    graph = Graph(precision)
     fused = write_graph(graph, fuser.network, *(graph.value(name) for name in names))
 
     def plane(name: str) -> Any:
@@ -92,13 +92,13 @@ def _content(fuser: Fuser, opset: int, dtype: str, enhance: bool, licence: str) 
         producer_name="gifnet",
         producer_version=__version__,
     )
-    helper.set_model_props(whole, _metadata(fuser, dtype, enhance, licence))
+    helper.set_model_props(whole, _metadata(fuser, precision, enhance, licence))
     onnx.checker.check_model(whole, full_check=True)
     content: bytes = whole.SerializeToString(deterministic=True)
     return content
 
 
-def _metadata(fuser: Fuser, dtype: str, enhance: bool, licence: str) -> dict[str, str]:
+def _metadata(fuser: Fuser, precision: Precision, enhance: bool, licence: str) -> dict[str, str]:
     described = describe(fuser.network)
     plane = "float32 (1, 1, height, width), luminance (full-range BT.601) in [0, 1], any height and width from 1"
     inputs = {"x": plane} if enhance else {"a": f"{plane}; of infrared-visible pairs, the infrared", "b": plane}
@@ -108,7 +108,7 @@ def _metadata(fuser: Fuser, dtype: str, enhance: bool, licence: str) -> dict[str
         "configuration": json.dumps(described, sort_keys=True),
         "weights_sha256": fuser.sha256,
         "licence": licence,
-        "precision": dtype,
+        "precision": precision,
         "inputs": json.dumps(inputs),
         "outputs": json.dumps({"enhanced" if enhance else "fused": plane}),
     }
@@ -126,14 +126,14 @@ def _licence(model: Model, fuser: Fuser) -> str:
     return notes.get("licence") or notes.get("license") or "not stated"
 
 
-def _try(file: Path, path: Path, fuser: Fuser, dtype: str, enhance: bool) -> None:
+def _try(file: Path, path: Path, fuser: Fuser, precision: Precision, enhance: bool) -> None:
     """Raise InputError unless onnxruntime gives what the model gives, for a small image."""
     runtime: Any = require("onnxruntime", "onnx", PURPOSE)
     planes = np.random.default_rng(0).random((1 if enhance else 2, *TRIED), np.float32)
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # its remarks on the graph are no news
     try:
-        session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         names = [one.name for one in session.get_inputs()]
         inputs = {name: plane[None, None] for name, plane in zip(names, planes, strict=True)}
         found: Array = session.run(None, inputs)[0][0, 0]
@@ -143,9 +143,9 @@ def _try(file: Path, path: Path, fuser: Fuser, dtype: str, enhance: bool) -> Non
     exact = fuser.to("cpu", "float32")
     wanted: Array = exact.enhance(planes[0]) if enhance else exact.fuse(planes[0], planes[1])
     difference = float(np.abs(found - wanted).max())
-    if not difference <= TOLERANCES[dtype]:  # NaN is not
-        advice = "; use dtype='float32'" if dtype == "float16" else ""
+    if not difference <= TOLERANCES[precision]:  # NaN is not
+        advice = "; use dtype='float32'" if precision == "float16" else ""
         raise InputError(
-            f"{path}: in {dtype}, these weights' graph differs from the model by {difference:.2g} of full scale{advice}"
+            f"{path}: in {precision}, these weights' graph differs from the model by {difference:.2g} of full "
+            f"scale{advice}"
         )
-

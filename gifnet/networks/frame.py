@@ -33,11 +33,8 @@ class Frame:
         for number, axis in enumerate(axes):
             many = after if isinstance(after, int) else after[number]
             left, right = self._reflected(number, before, many)
-            parts = [self.graph("Gather", x, index, axis=axis) for index in (left, right) if index is not None]
-            if left is not None:
-                parts.insert(1, x)
-            else:
-                parts.insert(0, x)
+            mirrored = [index and self.graph("Gather", x, index, axis=axis) for index in (left, right)]
+            parts = [part for part in (mirrored[0], x, mirrored[1]) if part is not None]
             x = parts[0].beside(*parts[1:], axis=axis)
         return x
 
@@ -97,12 +94,15 @@ class Windows:
 
 
 def attention(
-    query: Value, key: Value, value: Value, bias: Value, heads: int, window: int, channels: int, mask: Value | None = None
+    query: Value, key: Value, value: Value, bias: Value, sizes: tuple[int, int, int], mask: Value | None = None
 ) -> Value:
     """Attention in windows: tokens (windows · window², C), columns (head, C / heads), queries scaled before.
 
-    ``bias``: (1, heads, window², window²); ``mask``: what each window adds to that, (windows, 1, window², window²).
+    ``sizes``: the number of heads, pixels of a window's side, and C.
+
+    ``bias``: (heads, window², window²); ``mask``: what each window adds to that, (windows, 1, window², window²).
     """
+    heads, window, channels = sizes
     size, wide = window**2, channels // heads
 
     def apart(tokens: Value, *axes: int) -> Value:

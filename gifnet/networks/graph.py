@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
-Type: TypeAlias = Literal["float32", "float16", "int64", "bool"]
+Precision: TypeAlias = Literal["float32", "float16"]
+Type: TypeAlias = Precision | Literal["int64", "bool"]
 Number: TypeAlias = "Value | float"
 
 
@@ -34,7 +35,7 @@ class Graph:
     ``dtype`` is the precision that features are computed in. Planes and statistics are float32.
     """
 
-    dtype: Literal["float32", "float16"] = "float32"
+    dtype: Precision = "float32"
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     _names: dict[tuple[Any, ...], str] = field(default_factory=dict)  # of constants, by what they are
@@ -66,14 +67,10 @@ class Graph:
         first = inputs[0]
         assert first is not None
         names = tuple(f"{operator}_{len(self.nodes)}{f'_{index}' if index else ''}" for index in range(count))
-        self.nodes.append(
-            Node(operator, tuple("" if one is None else one.name for one in inputs), names, attributes)
-        )
+        self.nodes.append(Node(operator, tuple("" if one is None else one.name for one in inputs), names, attributes))
         return [Value(self, name, dtype or first.dtype) for name in names]
 
-    def __call__(
-        self, operator: str, *inputs: "Value | None", dtype: Type | None = None, **attributes: Any
-    ) -> "Value":
+    def __call__(self, operator: str, *inputs: "Value | None", dtype: Type | None = None, **attributes: Any) -> "Value":
         """The output of an operator."""
         return self.several(operator, 1, *inputs, dtype=dtype, **attributes)[0]
 

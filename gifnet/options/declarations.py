@@ -399,13 +399,14 @@ OPSET = Option(
     values.check_opset,
     Flag(int, "N", note=f"{values.OLDEST_OPSET} by default"),
 )
-EXPORT_DTYPE = replace(
-    DTYPE,
-    default="float32",
-    help='the precision of the weights and features in the file: ``"float32"`` or ``"float16"``, half the size. '
+EXPORT_DTYPE = Option(
+    "dtype",
+    values.Dtype,
+    "float32",
+    'the precision of the weights and features in the file: ``"float32"`` or ``"float16"``, half the size. '
     "Inputs, outputs and statistics are float32 with both.",
-    check=values.check_export_dtype,
-    flag=Flag(choices=("float32", "float16"), note="float32 by default"),
+    values.check_export_dtype,
+    Flag(choices=("float32", "float16"), note="float32 by default"),
 )
 ENHANCE: Option[Any] = Option(
     "enhance",

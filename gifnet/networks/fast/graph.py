@@ -38,9 +38,7 @@ def _filled(planes: Value, frame: Frame) -> Value:
 def _halves(planes: Value) -> Value:
     """Each 2x2 pixels as channels, those of the first plane first: (1, 2, H, W) to (1, 8, H/2, W/2)."""
     graph = planes.graph
-    return graph(
-        "Gather", graph("SpaceToDepth", planes, blocksize=2), graph.integers(0, 2, 4, 6, 1, 3, 5, 7), axis=1
-    )
+    return graph("Gather", graph("SpaceToDepth", planes, blocksize=2), graph.integers(0, 2, 4, 6, 1, 3, 5, 7), axis=1)
 
 
 def _features(trunk: Trunk, halves: Value) -> Value:

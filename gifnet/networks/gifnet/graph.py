@@ -94,9 +94,9 @@ class _Writer:
         if query is None:
             assert weights.query is not None
             query = graph("Gemm", given, weights.query, weights.query_bias)
-        attended = attention(
-            query, given @ weights.key, given @ weights.value, graph.weights(block.bias), block.heads, window, channels
-        )
+        sizes = block.heads, window, channels
+        bias = graph.weights(block.bias[0])
+        attended = attention(query, given @ weights.key, given @ weights.value, bias, sizes)
         local = self.conv(branch.local, values, self.padded)
         result = graph("Gemm", attended + tokens(local), weights.out, given)
         c = branch.constants

@@ -16,7 +16,7 @@ from .folded import Affine, FoldedCrossBlock, FoldedMLP, FoldedStream, FoldedSwi
 from .inference import TiledTITA, inference_form
 from .model import TITA
 from .oaf import OPERATIONS, SIDE
-from .swin import MASKED
+from .swin import MASKED, table_rows
 
 IMAGE, PIXELS = (2, 3), (1, 2)  # axes of rows and columns: of (1, C, H, W), and of (1, H, W, C)
 
@@ -62,10 +62,7 @@ class _Writer:
         for block in blocks:
             assert isinstance(block, (FoldedSwinBlock, FoldedCrossBlock))
             tokens = [self.windows.tokens(self._rolled(x, block.shift), self.channels) for x in streams]
-            if isinstance(block, FoldedSwinBlock):
-                tokens = [self._swin(block, *tokens)]
-            else:
-                tokens = self._cross(block, *tokens)
+            tokens = self._swin(block, *tokens) if isinstance(block, FoldedSwinBlock) else self._cross(block, *tokens)
             streams = tuple(self._rolled(self.windows.merge(one, self.channels), -block.shift) for one in tokens)
         return streams
 
@@ -96,13 +93,18 @@ class _Writer:
 
     def _attended(self, attend: nn.Module, shift: int, query: Value, key: Value, value: Value) -> Value:
         assert isinstance(attend, WindowBias)
-        bias, mask = self.graph.weights(attend.bias[None]), self.mask if shift else None
-        return attention(query, key, value, bias, attend.heads, self.window, self.channels, mask)
+        # Of each offset once: the table that the biases were taken from.
+        rows = table_rows(self.window)
+        table = attend.bias.new_empty(int(rows.max()) + 1, attend.heads)
+        table[rows] = attend.bias.permute(1, 2, 0)
+        of_pairs = self.graph("Gather", self.graph.weights(table), self.graph.constant(rows.numpy(), "int64"), axis=0)
+        bias, mask = of_pairs.transpose(2, 0, 1), self.mask if shift else None
+        return attention(query, key, value, bias, (attend.heads, self.window, self.channels), mask)
 
-    def _swin(self, block: FoldedSwinBlock, x: Value) -> Value:
+    def _swin(self, block: FoldedSwinBlock, x: Value) -> list[Value]:
         query, key, value = _affine(block.read, _normalised(x, self.channels)).split(1, [self.channels] * 3)
         x = x + _affine(block.project, self._attended(block.attend, block.shift, query, key, value))
-        return _mlp(block.mlp, x)
+        return [_mlp(block.mlp, x)]
 
     def _cross(self, block: FoldedCrossBlock, x: Value, y: Value) -> list[Value]:
         channels = [self.channels] * 3
