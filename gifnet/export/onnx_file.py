@@ -14,7 +14,7 @@ from ..extras import require
 from ..files.atomic import atomic_path
 from ..fuser import Fuser
 from ..models import Model, fuser_of
-from ..networks.graph import Array, Graph, Precision
+from ..networks.graph import Array, Graph, Precision, Value
 from ..networks.registry import write_graph
 from ..options.declarations import ENHANCE, EXPORT_DTYPE, OPSET
 from ..options.values import Dtype, Name
@@ -63,42 +63,45 @@ def export_onnx(
     if opset > (newest := onnx.defs.onnx_opset_version()):
         raise InputError(f"opset: {opset}; the installed onnx {onnx.__version__} knows versions up to {newest}")
     fuser = fuser_of(model, "cpu")
-    content = _content(fuser, opset, precision, enhance, _licence(model, fuser))
+    graph = Graph(precision)
+    fused = write_graph(graph, fuser.network, *(graph.value(name) for name in _names(enhance)[0]))
+    content = _content(graph, fused, opset, enhance, _metadata(model, fuser, precision, enhance))
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
         _try(temporary, path, fuser, precision, enhance)
 
 
-def _content(fuser: Fuser, opset: int, precision: Precision, enhance: bool, licence: str) -> bytes:
+def _names(enhance: bool) -> tuple[tuple[str, ...], str]:
+    """Of the inputs, and of the output."""
+    return (("x",), "enhanced") if enhance else (("a", "b"), "fused")
+
+
+def _content(graph: Graph, fused: Value, opset: int, enhance: bool, metadata: dict[str, str]) -> bytes:
     """The file."""
     onnx: Any = require("onnx", "onnx", PURPOSE)
-    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
-    names, result = (("x",), "enhanced") if enhance else (("a", "b"), "fused")
-    graph = Graph(precision)
-    fused = write_graph(graph, fuser.network, *(graph.value(name) for name in names))
+    helper, (names, result) = onnx.helper, _names(enhance)
 
     def plane(name: str) -> Any:
-        return helper.make_tensor_value_info(name, float32, [1, 1, "height", "width"])
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, "height", "width"])
 
     nodes = [helper.make_node(one.operator, one.inputs, one.outputs, **one.attributes) for one in graph.nodes]
     nodes.append(helper.make_node("Identity", [fused.name], [result]))
     constants = [onnx.numpy_helper.from_array(values, name) for name, values in graph.constants.items()]
-    made = helper.make_graph(nodes, "gifnet", [plane(name) for name in names], [plane(result)], constants)
     opsets = [helper.make_opsetid("", opset)]
-    whole = helper.make_model(
-        made,
+    model = helper.make_model(
+        helper.make_graph(nodes, "gifnet", [plane(name) for name in names], [plane(result)], constants),
         opset_imports=opsets,
         ir_version=helper.find_min_ir_version_for(opsets),
         producer_name="gifnet",
         producer_version=__version__,
     )
-    helper.set_model_props(whole, _metadata(fuser, precision, enhance, licence))
-    onnx.checker.check_model(whole, full_check=True)
-    content: bytes = whole.SerializeToString(deterministic=True)
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
-def _metadata(fuser: Fuser, precision: Precision, enhance: bool, licence: str) -> dict[str, str]:
+def _metadata(model: Model, fuser: Fuser, precision: Precision, enhance: bool) -> dict[str, str]:
     described = describe(fuser.network)
     plane = "float32 (1, 1, height, width), luminance (full-range BT.601) in [0, 1], any height and width from 1"
     inputs = {"x": plane} if enhance else {"a": f"{plane}; of infrared-visible pairs, the infrared", "b": plane}
@@ -107,10 +110,10 @@ def _metadata(fuser: Fuser, precision: Precision, enhance: bool, licence: str) -
         "network": described["architecture"],
         "configuration": json.dumps(described, sort_keys=True),
         "weights_sha256": fuser.sha256,
-        "licence": licence,
+        "licence": _licence(model, fuser),
         "precision": precision,
         "inputs": json.dumps(inputs),
-        "outputs": json.dumps({"enhanced" if enhance else "fused": plane}),
+        "outputs": json.dumps({_names(enhance)[1]: plane}),
     }
 
 
@@ -134,8 +137,7 @@ def _try(file: Path, path: Path, fuser: Fuser, precision: Precision, enhance: bo
     options.log_severity_level = 4  # its remarks on the graph are no news
     try:
         session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        names = [one.name for one in session.get_inputs()]
-        inputs = {name: plane[None, None] for name, plane in zip(names, planes, strict=True)}
+        inputs = {name: plane[None, None] for name, plane in zip(_names(enhance)[0], planes, strict=True)}
         found: Array = session.run(None, inputs)[0][0, 0]
     except Exception as error:  # its own classes have no public base
         message = " ".join(str(error).split())

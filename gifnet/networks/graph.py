@@ -46,10 +46,10 @@ class Graph:
 
     def constant(self, values: Any, dtype: Type) -> "Value":
         """Numbers that are known; the same ones are kept once."""
-        array = np.ascontiguousarray(np.asarray(values, dtype))
-        key = (dtype, np.shape(values), array.tobytes())
-        name = self._names.setdefault(key, f"constant_{len(self._names)}")
-        self.constants[name] = array.reshape(np.shape(values))
+        with np.errstate(over="ignore"):  # what float16 does not have is infinite
+            array = np.asarray(values, dtype)
+        name = self._names.setdefault((dtype, array.shape, array.tobytes()), f"constant_{len(self._names)}")
+        self.constants[name] = array
         return Value(self, name, dtype)
 
     def integers(self, *values: int) -> "Value":
