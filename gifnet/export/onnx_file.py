@@ -135,6 +135,7 @@ def _try(file: Path, path: Path, fuser: Fuser, precision: Precision, enhance: bo
     planes = np.random.default_rng(0).random((1 if enhance else 2, *TRIED), np.float32)
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # its remarks on the graph are no news
+    options.intra_op_num_threads = 1  # the image is small
     try:
         session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         inputs = {name: plane[None, None] for name, plane in zip(_names(enhance)[0], planes, strict=True)}

@@ -87,7 +87,9 @@ def planes(height: int, width: int, seed: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def session_of(path: Path) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # beside other tests
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def difference(session: onnxruntime.InferenceSession, fuser: Fuser, size: tuple[int, int]) -> float:
