@@ -66,9 +66,9 @@ def export_onnx(
     graph = Graph(precision)
     fused = write_graph(graph, fuser.network, *(graph.value(name) for name in _names(enhance)[0]))
     content = _content(graph, fused, opset, enhance, _metadata(model, fuser, precision, enhance))
+    _try(content, path, fuser, precision, enhance)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-        _try(temporary, path, fuser, precision, enhance)
 
 
 def _names(enhance: bool) -> tuple[tuple[str, ...], str]:
@@ -118,18 +118,24 @@ def _metadata(model: Model, fuser: Fuser, precision: Precision, enhance: bool) -
 
 
 def _licence(model: Model, fuser: Fuser) -> str:
-    """The bundled weights' own; of others, what their notes say."""
-    if fuser.sha256 == file_sha256(resolve(BUNDLED).path):
-        return LICENCE
-    notes: dict[str, str] = {}
-    if not isinstance(model, Fuser):
+    """What the weights' notes say; of bundled ones, gifnet's own."""
+    if isinstance(model, Fuser):
+        notes = {}
+    else:
         found = resolve(model)
         config = read_config(found.config_path) if found.config_path else None
         notes = read_metadata(found.path, config).get("notes", {})
-    return notes.get("licence") or notes.get("license") or "not stated"
+    stated = notes.get("licence") or notes.get("license")
+    return str(stated or (LICENCE if fuser.sha256 in _bundled() else "not stated"))
 
 
-def _try(file: Path, path: Path, fuser: Fuser, precision: Precision, enhance: bool) -> None:
+def _bundled() -> set[str]:
+    """The SHA-256 of each file of weights that lies in gifnet's own folder."""
+    folder = resolve(BUNDLED).path.parent
+    return {file_sha256(path) for path in folder.glob("*.safetensors")}
+
+
+def _try(content: bytes, path: Path, fuser: Fuser, precision: Precision, enhance: bool) -> None:
     """Raise InputError unless onnxruntime gives what the model gives, for a small image."""
     runtime: Any = require("onnxruntime", "onnx", PURPOSE)
     planes = np.random.default_rng(0).random((1 if enhance else 2, *TRIED), np.float32)
@@ -137,7 +143,7 @@ def _try(file: Path, path: Path, fuser: Fuser, precision: Precision, enhance: bo
     options.log_severity_level = 4  # its remarks on the graph are no news
     options.intra_op_num_threads = 1  # the image is small
     try:
-        session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         inputs = {name: plane[None, None] for name, plane in zip(_names(enhance)[0], planes, strict=True)}
         found: Array = session.run(None, inputs)[0][0, 0]
     except Exception as error:  # its own classes have no public base
