@@ -144,16 +144,16 @@ def test_float16_is_within_a_level(exported: Exported, name: str) -> None:
         assert difference(session, exported.fuser(name), size) < LEVEL, size
 
 
-@pytest.mark.parametrize("name", ["bundled", "plane", "fast"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_it_enhances(exported: Exported, name: str) -> None:
-    """GIFNet by its other branch, the fast network by its other head."""
+    """GIFNet by its other branch, the fast network by its other head; TITA fuses the image with itself."""
     fuser, session = exported.fuser(name), session_of(exported.file(name, enhance=True))
     for size in [(1, 1), (13, 22)]:
         x = planes(*size)[0]
         (enhanced,) = session.run(["enhanced"], {"x": x.numpy()})
         wanted = fuser.enhance(x[0, 0].numpy())
         assert np.abs(enhanced[0, 0] - wanted).max() < TOLERANCE
-        if size != (1, 1):
+        if size != (1, 1) and name != "tita":
             assert np.abs(enhanced - fuser.fuse_planes(x, x).numpy()).max() > TOLERANCE
 
 
