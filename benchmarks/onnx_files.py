@@ -65,9 +65,13 @@ def model(name: str) -> Any:
 
 
 def peak_bytes() -> int:
+    """The most memory that this process has had; what Linux tells of a child's ``ru_maxrss`` may be its parent's."""
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text()
+        return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def measured(task: dict[str, Any]) -> dict[str, float]:
