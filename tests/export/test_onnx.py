@@ -17,7 +17,10 @@ from torch import Tensor, nn
 import gifnet
 from gifnet import Fuser, InputError
 from gifnet.checkpoints.format import save_weights
+from gifnet.execution.local import LocalForm
+from gifnet.networks import Architecture, register, unregister
 from gifnet.networks.fast import FastConfig, FastNetwork
+from gifnet.networks.graph import Graph, Value
 from gifnet.networks.tita import TITA, TITAConfig
 
 # Both add up float32 numbers of order 1, in different orders, through tens of layers.
@@ -155,6 +158,30 @@ def test_it_enhances(exported: Exported, name: str) -> None:
         assert np.abs(enhanced[0, 0] - wanted).max() < TOLERANCE
         if size != (1, 1) and name != "tita":
             assert np.abs(enhanced - fuser.fuse_planes(x, x).numpy()).max() > TOLERANCE
+
+
+def test_another_network_brings_its_graph(tmp_path: Path) -> None:
+    class Weighted(nn.Module):
+        def __init__(self, config: FastConfig) -> None:
+            super().__init__()
+            self.config, self.share = config, nn.Parameter(torch.tensor(0.25))
+
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return torch.lerp(b, a, self.share)
+
+    def graph(graph: Graph, network: Weighted, a: Value, b: Value) -> Value:
+        return b + (a - b) * graph.weights(network.share).to("float32")
+
+    def form(network: nn.Module, dtype: torch.dtype) -> LocalForm:
+        return LocalForm(network, dtype, halo=0, values=3)
+
+    register(Architecture("weighted", FastConfig, Weighted, form, first="visible", graph=graph))
+    try:
+        fuser = Fuser(Weighted(FastConfig()), "cpu")
+        gifnet.export_onnx(tmp_path / "weighted.onnx", fuser)
+        assert difference(session_of(tmp_path / "weighted.onnx"), fuser, (5, 7)) < TOLERANCE
+    finally:
+        unregister("weighted")
 
 
 def test_what_it_says_of_itself(exported: Exported) -> None:
