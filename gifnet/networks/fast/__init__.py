@@ -14,8 +14,8 @@ register(
         network=FastNetwork,
         inference_form=inference.inference_form,
         enhancing_form=inference.enhancing_form,
-        graph=graph.graph,
-        enhancing_graph=graph.enhancing_graph,
+        graph=graph.write_fusing,
+        enhancing_graph=graph.write_enhancing,
         first="infrared",
         objective="gifnet.training.objectives.fast:FastObjective",
         weights=None,  # none are bundled until they are trained

@@ -11,7 +11,7 @@ from .model import GRID, NEIGHBOURHOOD, FastNetwork, Layers, Trunk
 IMAGE = (2, 3)  # axes of rows and columns
 
 
-def graph(graph: Graph, network: FastNetwork, a: Value, b: Value) -> Value:
+def write_fusing(graph: Graph, network: FastNetwork, a: Value, b: Value) -> Value:
     """Planes (1, 1, H, W), float32 in [0, 1], to the fused one."""
     frame = Frame.of(a)
     halves = _halves(_filled(a.beside(b, axis=1), frame))
@@ -21,7 +21,7 @@ def graph(graph: Graph, network: FastNetwork, a: Value, b: Value) -> Value:
     return (b + graph("Sigmoid", choice) * (a - b) + graph("Tanh", correction) * limit).clip()
 
 
-def enhancing_graph(graph: Graph, network: FastNetwork, x: Value) -> Value:
+def write_enhancing(graph: Graph, network: FastNetwork, x: Value) -> Value:
     """A plane (1, 1, H, W), float32 in [0, 1], to the enhanced one."""
     frame = Frame.of(x)
     features = _features(network.trunk, _halves(_filled(x.beside(x, axis=1), frame)))

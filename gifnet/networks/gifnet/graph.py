@@ -19,14 +19,14 @@ from .model import GIFNet
 IMAGE, PIXELS = (2, 3), (1, 2)  # axes of rows and columns: of (1, C, H, W), and of (1, H, W, C)
 
 
-def graph(graph: Graph, network: GIFNet, a: Value, b: Value, main: Branch | None = None) -> Value:
+def write_fusing(graph: Graph, network: GIFNet, a: Value, b: Value, main: Branch | None = None) -> Value:
     """Planes (1, 1, H, W), float32 in [0, 1], to the fused one."""
     return _Writer(graph, FoldedGIFNet(network, main), Frame.of(a)).fused(a, b)
 
 
-def enhancing_graph(graph_: Graph, network: GIFNet, x: Value) -> Value:
+def write_enhancing(graph: Graph, network: GIFNet, x: Value) -> Value:
     """A plane (1, 1, H, W), float32 in [0, 1], to the enhanced one."""
-    return graph(graph_, network, x, x, network.config.enhance_main)
+    return write_fusing(graph, network, x, x, network.config.enhance_main)
 
 
 class _Matrices(NamedTuple):

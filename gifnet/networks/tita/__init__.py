@@ -13,7 +13,7 @@ register(
         config=TITAConfig,
         network=TITA,
         inference_form=inference.inference_form,
-        graph=graph.graph,
+        graph=graph.write_fusing,
         first="visible",
         converter=official.CONVERTER,
         objective="gifnet.training.objectives.tita:TITAObjective",

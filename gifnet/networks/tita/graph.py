@@ -21,7 +21,7 @@ from .swin import MASKED, table_rows
 IMAGE, PIXELS = (2, 3), (1, 2)  # axes of rows and columns: of (1, C, H, W), and of (1, H, W, C)
 
 
-def graph(graph: Graph, network: TITA, a: Value, b: Value) -> Value:
+def write_fusing(graph: Graph, network: TITA, a: Value, b: Value) -> Value:
     """Planes (1, 1, H, W), float32 in [0, 1], the visible one first, to the fused one."""
     frame = Frame.of(a)
     missing = frame.missing(network.config.window)
