@@ -63,6 +63,11 @@ class Fuser(Pretrained):
         enhancing = alone(enhancing_form, network, self.dtype)
         self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
 
+    @property
+    def network(self) -> nn.Module:
+        """The network in its plain form, float32 on the CPU; not to be changed."""
+        return self._network
+
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
 

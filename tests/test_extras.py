@@ -20,8 +20,8 @@ from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
 OPTIONAL = (
-    "av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom", "rasterio",
-    "rawpy", "tifffile", "torchmetrics",
+    "av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "onnx", "onnxruntime", "OpenEXR", "pillow_heif",
+    "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics",
 )  # fmt: skip
 ALSO = {"pillow_heif": ("pi_heif",)}  # what stands in for a package
 STARTS = {  # of files that an extra reads
@@ -94,6 +94,10 @@ def fuse_videos(folder: Path) -> object:
     return gifnet.fuse_video(folder / "a.mp4", folder / "b.mp4", folder / "out.mp4")
 
 
+def export(folder: Path) -> object:
+    return gifnet.export_onnx(folder / "out.onnx")
+
+
 def train(folder: Path) -> object:
     from gifnet.training import check_installed
 
@@ -115,6 +119,8 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("geo", "rasterio", pansharpen),
     ("metrics", "torchmetrics", measure),
     ("metrics", "torchmetrics", ssim),
+    ("onnx", "onnx", export),
+    ("onnx", "onnxruntime", export),
     ("video", "av", fuse_videos),
     ("train", "matplotlib", plot),
     ("train", "matplotlib", train),
@@ -144,6 +150,8 @@ def test_what_needs_an_extra_says_how_to_install_it(
         ("pillow_heif", "heif", ["enhance", "file.heic", "-o", "out.png"]),
         ("rasterio", "geo", ["pansharpen", "ms.tif", "pan.tif", "-o", "out.tif"]),
         ("torchmetrics", "metrics", ["eval", "a", "b"]),
+        ("onnx", "onnx", ["export", "-o", "out.onnx"]),
+        ("onnxruntime", "onnx", ["export", "-o", "out.onnx"]),
         ("av", "video", ["video", "a.mp4", "b.mp4", "-o", "out.mp4"]),
         ("matplotlib", "train", ["eval", "a", "b", "--plot", "plot.png"]),
         ("matplotlib", "train", ["train", "a", "b", "-o", "run"]),

@@ -389,6 +389,32 @@ VIDEO_PROGRESS = replace(
     "may end the work with an exception; False: neither; None: a bar on a terminal, after two seconds.",
 )
 
+# --- export -------------------------------------------------------------------------------------------
+
+OPSET = Option(
+    "opset",
+    int,
+    values.OLDEST_OPSET,
+    f"the version of ONNX's operators, from {values.OLDEST_OPSET}. Older runtimes know no newer ones.",
+    values.check_opset,
+    Flag(int, "N", note=f"{values.OLDEST_OPSET} by default"),
+)
+EXPORT_DTYPE = Option(
+    "dtype",
+    values.Dtype,
+    "float32",
+    'the precision of the weights and features in the file: ``"float32"`` or ``"float16"``, half the size. '
+    "Inputs, outputs and statistics are float32 with both.",
+    values.check_export_dtype,
+    Flag(choices=("float32", "float16"), note="float32 by default"),
+)
+ENHANCE: Option[Any] = Option(
+    "enhance",
+    bool,
+    False,
+    "the graph that enhances one image, ``x`` to ``enhanced``. Without it, that which fuses two.",
+)
+
 # --- evaluation ---------------------------------------------------------------------------------------
 
 METRICS: Option[Any] = Option(
