@@ -35,7 +35,8 @@ from .manifest import NAME, Manifest
 from .pairing import FolderFailure, Match, Pairing, singles
 from .pairing import pairs as pairs_by_name
 from .patterns import pairs_by_pattern
-from .run import Conduct, Job, Run, Task
+from .run import Conduct, Job, RunHere
+from .task import Task
 
 LOCK = ".gifnet-run.lock"  # in the folder of results, while a run works there
 
@@ -306,7 +307,7 @@ def _run(
         for folder in {out, *((out / path).parent for path in outputs)}:
             if folder.is_dir() and folder.resolve().is_relative_to(out.resolve()):  # and not through a link elsewhere
                 remove_leftovers(folder)
-        run = Run(task, fuser, out, manifest, conduct)
+        run = RunHere(task, fuser, out, manifest, conduct)
         finished = {match.output for match in pairing.matches if not conduct.overwrite and run.is_finished(match)}
         done, failures = run.work_through([Job(match) for match in pairing.matches if match.output not in finished])
     skipped = tuple(out / match.output for match in pairing.matches if match.output in finished)
