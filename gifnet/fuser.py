@@ -67,6 +67,7 @@ class Fuser:
         self.name = name
         self._sha256 = sha256
         self._network = network
+        self.is_over_time = False  # made by ``over_time``
         self._form = alone(inference_form, network, self.dtype).to(self.device)
         enhancing = alone(enhancing_form, network, self.dtype)
         self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
@@ -75,6 +76,16 @@ class Fuser:
     def sha256(self) -> str:
         """The SHA-256, in hexadecimal, of the file that the weights were read from; else of the file that they make."""
         return self._sha256 or network_sha256(self._network)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network in its plain form, which weights are saved from."""
+        return self._network
+
+    @property
+    def file_sha256(self) -> str | None:
+        """The SHA-256, in hexadecimal, of the file that the weights were read from; None if there is none."""
+        return self._sha256
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
@@ -90,6 +101,7 @@ class Fuser:
         don't flicker with the images' noise. Weights are shared.
         """
         other = copy.copy(self)
+        other.is_over_time = True
         other._form, other._enhancing_form = over_time(self._form), over_time(self._enhancing_form)
         return other
 
