@@ -61,7 +61,7 @@ def processes(count: int = 2, initializer: Callable[..., None] | None = None, *a
 
 def assert_done(place: Place, count: int) -> None:
     names = [f"{index}.png" for index in range(count)]
-    assert sorted(os.listdir(place.out)) == [*names, NAME]
+    assert sorted(os.listdir(place.out)) == sorted([*names, NAME])
     for name in names:
         np.testing.assert_array_equal(pixels(place.out / name), place.expected(name))
 
