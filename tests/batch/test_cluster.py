@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_executors import assert_done, weights
+from test_executors import assert_done, kill_at, weights
 from test_folders import Place, put
 
 import gifnet
@@ -88,6 +88,26 @@ def test_killed_workers_lose_nothing(tmp_path: Path, weights: Path, client: Any)
     result = place.fuse(executor=client, progress=kill)
     assert (len(killed), len(result.done), result.failed) == (2, 14, ())
     assert_done(place, 14)
+
+
+def test_a_pair_that_kills_workers_is_given_up(place: Place) -> None:
+    import dask
+    import distributed
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local,
+        distributed.Client(local, set_as_default=False) as client,
+    ):
+        client.run(kill_at, "3.png", None)  # until the worker is started anew
+        result = place.fuse(executor=client)
+    assert len(result.done) == 5
+    (failure,) = result.failed
+    assert failure.name == "3"
+    assert "given up" in failure.reason
+    assert "KilledWorker" in failure.reason
+    assert len(place.fuse().done) == 1
+    assert_done(place, 6)
 
 
 def test_an_asynchronous_client_is_refused(place: Place, cluster: Any) -> None:

@@ -346,6 +346,29 @@ def test_a_job_that_others_cancel_is_done_again(place: Place) -> None:
     assert_done(place, 3)
 
 
+class KilledWorker(Exception):
+    """As Dask's: one that has lost several workers with the same job."""
+
+
+@pytest.mark.parametrize(("error", "times"), [(KilledWorker, "with all its tries"), (OSError, "3 times")])
+def test_a_job_that_is_lost_again_and_again_is_given_up(place: Place, error: type[Exception], times: str) -> None:
+    class Losing(ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **options: Any) -> Any:
+            if arguments[2].target.name != "1.png":
+                return super().submit(*arguments, **options)
+            future: Future[Any] = Future()
+            future.set_exception(error("gone"))
+            return future
+
+    with Losing(1) as pool:
+        result = place.fuse(executor=pool)
+    assert len(result.done) == 2
+    (failure,) = result.failed
+    assert (
+        failure.reason == f"{place.out / '1.png'}: given up, for its worker was lost {times} ({error.__name__}: gone)"
+    )
+
+
 # --- interrupts -----------------------------------------------------------------------------------
 
 
