@@ -58,7 +58,7 @@ class RunElsewhere(Run):
         self._suspects: deque[Job] = deque()  # one of which has broken the pool: each is done again by itself
         self._again: deque[Job] = deque()
         self._losses: dict[str, int] = {}  # of jobs, by their key
-        self._given_up = 0
+        self._given_up = False  # any job
         self._any_done = False
 
     def outcomes(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
@@ -164,17 +164,17 @@ class RunElsewhere(Run):
 
         Raises InputError where workers end before anything is done at all: that is not because of one image.
         """
-        count = self._losses[job.key] = self._losses.get(job.key, 0) + 1
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        if count < LOSSES and type(error).__name__ not in _FINAL:
-            (self._suspects if isinstance(error, BrokenExecutor) else self._again).append(job)
-            return None
-        self._given_up += 1
-        if self._given_up > 1 and not self._any_done:
+        if self._given_up and not self._any_done:
             raise InputError(
                 f"executor: its workers end before anything is done ({text}); look at what they say. A script that "
                 'starts processes must do its work below: if __name__ == "__main__":'
             )
+        count = self._losses[job.key] = self._losses.get(job.key, 0) + 1
+        if count < LOSSES and type(error).__name__ not in _FINAL:
+            (self._suspects if isinstance(error, BrokenExecutor) else self._again).append(job)
+            return None
+        self._given_up = True
         times = f"{count} times" if count > 1 else "with all its tries"
         return InputError(f"{self.out / job.match.output}: given up, for its worker was lost {times} ({text})")
 
