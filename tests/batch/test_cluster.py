@@ -172,11 +172,11 @@ def test_the_command_line_and_a_killed_caller(place: Place, tmp_path: Path) -> N
             caller.send_signal(signal.SIGKILL)
         assert caller.returncode == -signal.SIGKILL
         worker.kill()  # and the other one does the rest
-        done = subprocess.run(command(place, address), capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command(place, address), capture_output=True, text=True, timeout=580, check=False)
         assert done.returncode == 0, done.stderr
         assert " skipped, 0 failed" in done.stderr
         assert " 0 skipped" not in done.stderr
-        again = subprocess.run(command(place, address), capture_output=True, text=True, timeout=300, check=False)
+        again = subprocess.run(command(place, address), capture_output=True, text=True, timeout=580, check=False)
         assert "0 done, 20 skipped, 0 failed" in again.stderr
     assert_done(place, 20)
 
@@ -227,7 +227,7 @@ def run_script(place: Place, call: str) -> "subprocess.CompletedProcess[str]":
     script = place.a.parent / "script.py"
     script.write_text(textwrap.dedent(SCRIPT).format(call=call))
     arguments = [sys.executable, str(script), *map(str, (place.a, place.b, place.out, place.model))]
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=580, check=False)
 
 
 def test_a_plain_script_with_spawned_processes(place: Place) -> None:
