@@ -117,7 +117,8 @@ def main() -> None:
 
     width, height = map(int, args.size.split("x"))
     kinds = ["processes", *(["dask"] if args.dask else [])]
-    plan = [("here", 1, 1), ("here", 1, cores()), *((kind, count, 1) for kind in kinds for count in args.processes)]
+    here = dict.fromkeys([("here", 1, 1), ("here", 1, cores())])
+    plan = [*here, *((kind, count, 1) for kind in kinds for count in args.processes)]
     print(f"{cores()} cores, {args.pairs} pairs of {args.size}, model {args.model}")
     print(f"{'':>10} {'processes':>9} {'threads':>7} {'start s':>8} {'seconds':>8} {'pairs/min':>9} {'ratio':>6}")
     rows: list[dict[str, Any]] = []
