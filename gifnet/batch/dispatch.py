@@ -24,8 +24,8 @@ from .task import Task, not_written
 from .worker import Assignment, Instructions, Report, process_images
 
 LOSSES = 3  # workers that an image may take with it before it is given up
+LOSSES_OF_DASK = 2  # times that it says so, each of which stands for several workers, and for all that they had
 WAKE = 0.5  # seconds between looks for an interrupt, where waiting keeps it back (Windows)
-_FINAL = ("KilledWorker",)  # of Dask, which has tried the job on several workers by itself
 
 
 @dataclass
@@ -55,7 +55,7 @@ class RunElsewhere(Run):
         self.instructions = Instructions(_sharing_memory(task, source, pool.processes_here), source)
         self._under_way: dict[Any, _Attempt] = {}  # by their futures
         self._ended: SimpleQueue[Any] = SimpleQueue()  # futures
-        self._suspects: deque[Job] = deque()  # one of which has broken the pool: each is done again by itself
+        self._suspects: deque[Job] = deque()  # one of which kills workers: each is done again by itself
         self._again: deque[Job] = deque()
         self._losses: dict[str, int] = {}  # of jobs, by their key
         self._given_up = False  # any job
@@ -171,12 +171,12 @@ class RunElsewhere(Run):
                 'starts processes must do its work below: if __name__ == "__main__":'
             )
         count = self._losses[job.key] = self._losses.get(job.key, 0) + 1
-        if count < LOSSES and type(error).__name__ not in _FINAL:
-            (self._suspects if isinstance(error, BrokenExecutor) else self._again).append(job)
+        of_dask = type(error).__name__ == "KilledWorker"
+        if count < (LOSSES_OF_DASK if of_dask else LOSSES):
+            (self._suspects if of_dask or isinstance(error, BrokenExecutor) else self._again).append(job)
             return None
         self._given_up = True
-        times = f"{count} times" if count > 1 else "with all its tries"
-        return InputError(f"{self.out / job.match.output}: given up, for its worker was lost {times} ({text})")
+        return InputError(f"{self.out / job.match.output}: given up, for its worker was lost {count} times ({text})")
 
     def _drop_all(self) -> None:
         """Cancel what is not begun and keep what is done; what is under way finds that nobody waits for it."""

@@ -91,15 +91,20 @@ def test_killed_workers_lose_nothing(tmp_path: Path, weights: Path, client: Any)
 
 
 def test_a_pair_that_kills_workers_is_given_up(place: Place) -> None:
+    """And those that Dask had given the same worker are not."""
     import dask
     import distributed
+
+    class Killing(distributed.WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            kill_at("3.png", None)
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local,
         distributed.Client(local, set_as_default=False) as client,
     ):
-        client.run(kill_at, "3.png", None)  # until the worker is started anew
+        client.register_plugin(Killing())
         result = place.fuse(executor=client)
     assert len(result.done) == 5
     (failure,) = result.failed
