@@ -59,6 +59,7 @@ class Fuser(Pretrained):
         notes: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(network, device, dtype, name, sha256, notes)
+        self.is_over_time = False  # made by ``over_time``
         self._form = alone(inference_form, network, self.dtype).to(self.device)
         enhancing = alone(enhancing_form, network, self.dtype)
         self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
@@ -67,6 +68,11 @@ class Fuser(Pretrained):
     def network(self) -> nn.Module:
         """The network in its plain form, float32 on the CPU; not to be changed."""
         return self._network
+
+    @property
+    def file_sha256(self) -> str | None:
+        """The SHA-256, in hexadecimal, of the file that the weights were read from; None if there is none."""
+        return self._sha256
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
@@ -83,6 +89,7 @@ class Fuser(Pretrained):
         don't flicker with the images' noise. Weights are shared.
         """
         other = copy.copy(self)
+        other.is_over_time = True
         other._form, other._enhancing_form = over_time(self._form), over_time(self._enhancing_form)
         return other
 

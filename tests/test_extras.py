@@ -15,13 +15,14 @@ from PIL import Image
 
 import gifnet
 from gifnet import InputError, MissingExtraError, cli
+from gifnet.batch.executors import connected
 from gifnet.evaluation import evaluate_folders
 from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
 OPTIONAL = (
-    "av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "onnx", "onnxruntime", "OpenEXR", "pillow_heif",
-    "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics",
+    "av", "cv2", "distributed", "imagecodecs", "lightning_utilities", "matplotlib", "onnx", "onnxruntime", "OpenEXR",
+    "pillow_heif", "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics",
 )  # fmt: skip
 ALSO = {"pillow_heif": ("pi_heif",)}  # what stands in for a package
 STARTS = {  # of files that an extra reads
@@ -98,6 +99,11 @@ def export(folder: Path) -> object:
     return gifnet.export_onnx(folder / "out.onnx")
 
 
+def connect(folder: Path) -> object:
+    with connected("tcp://127.0.0.1:8786") as client:
+        return client
+
+
 def train(folder: Path) -> object:
     from gifnet.training import check_installed
 
@@ -107,6 +113,7 @@ def train(folder: Path) -> object:
 WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("align", "cv2", align),
     ("align", "cv2", fuse_aligned),
+    ("dask", "distributed", connect),
     ("dicom", "pydicom", read_of("dcm")),
     ("exr", "OpenEXR", read_of("exr")),
     ("heif", "pillow_heif", read_of("heic")),
@@ -146,6 +153,7 @@ def test_what_needs_an_extra_says_how_to_install_it(
     [
         ("cv2", "align", ["align", "a/x.png", "b/x.png"]),
         ("cv2", "align", ["fuse", "a/x.png", "b/x.png", "-o", "out.png", "--align"]),
+        ("distributed", "dask", ["fuse", "a", "b", "-o", "out", "--scheduler", "tcp://127.0.0.1:8786"]),
         ("imagecodecs", "files", ["enhance", "deep.png", "-o", "out.png"]),
         ("pillow_heif", "heif", ["enhance", "file.heic", "-o", "out.png"]),
         ("rasterio", "geo", ["pansharpen", "ms.tif", "pan.tif", "-o", "out.tif"]),

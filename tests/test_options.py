@@ -33,7 +33,7 @@ VARIANTS = {*PANSHARPENING, *FOLDERS, *EVALUATION, *VIDEOS, *EXPORT}
 COMMON = {
     option.name: option
     for option in vars(declared).values()
-    if isinstance(option, Option) and option not in VARIANTS and option is not declared.MAX_PIXELS
+    if isinstance(option, Option) and option not in {*VARIANTS, declared.MAX_PIXELS, declared.SCHEDULER}
 }
 
 # Each function, the options that are other ones there, and its parameters that are no options.
@@ -131,6 +131,7 @@ OTHER_FORMS = {
     "report": "stderr, where all lines go",
     "out": "--output, a file; arrays are Python's",
     "return_depth": "--depth",
+    "executor": "--scheduler",
 }
 # What the command line has beside options of functions.
 OWN_FLAGS = {
@@ -138,6 +139,7 @@ OWN_FLAGS = {
     "output": "the functions' out or out_dir, an input there",
     "quiet": "progress=False",
     "max_pixels": "PIL.Image.MAX_IMAGE_PIXELS",
+    "scheduler": "executor=, a client of Dask's",
 }
 VERBS: dict[str, tuple[list[Callable[..., Any]], dict[str, str]]] = {
     "fuse": (
@@ -256,6 +258,8 @@ def test_what_is_no_number_is_refused(option: Option[Any], no_number: object) ->
         (declared.OPSET, True),
         (declared.EXPORT_DTYPE, "bfloat16"),
         (declared.EXPORT_DTYPE, torch.float64),
+        (declared.EXECUTOR, "tcp://localhost:8786"),
+        (declared.EXECUTOR, 4),
         (declared.OFFSET, "1"),
         (declared.OFFSET, float("inf")),
     ],

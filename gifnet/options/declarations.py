@@ -291,6 +291,15 @@ REPORT: Option[Any] = Option(
     None,
     "called with a line about each problem when it is found; about pairing, before any work.",
 )
+EXECUTOR = Option(
+    "executor",
+    values.ExecutorLike | None,
+    None,
+    "where the work is done: a ``concurrent.futures`` executor, or a ``dask.distributed.Client``. Its workers need "
+    "gifnet, and the folders under the same names; ``memory`` is each process's. This process alone keeps the record, "
+    "and an image whose worker dies is done again. None: here.",
+    values.check_executor,
+)
 
 # --- aligning -----------------------------------------------------------------------------------------
 
@@ -442,4 +451,11 @@ MAX_PIXELS: Option[Any] = Option(
     None,
     "read images of up to so many pixels, from files that you trust. In Python, raise ``PIL.Image.MAX_IMAGE_PIXELS``.",
     flag=Flag(values.pixels_of_text, "N", note="such as 500M; 178956970 by default"),
+)
+SCHEDULER: Option[Any] = Option(
+    "scheduler",
+    str | None,
+    None,
+    "have the workers of a Dask cluster do it, whose scheduler has this address. Needs the extra ``[dask]``.",
+    flag=Flag(metavar="ADDRESS", note="such as tcp://10.0.0.1:8786"),
 )

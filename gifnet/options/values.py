@@ -30,6 +30,13 @@ class TransformLike(Protocol):
     def size(self) -> tuple[int, int]: ...
 
 
+@runtime_checkable
+class ExecutorLike(Protocol):
+    """What takes calls and makes them elsewhere: a ``concurrent.futures.Executor``, a ``dask.distributed.Client``."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any: ...
+
+
 Name: TypeAlias = str | os.PathLike[str]  # of a model
 Device: TypeAlias = str | torch.device
 Dtype: TypeAlias = str | torch.dtype
@@ -262,6 +269,13 @@ def check_progress(progress: Any) -> Progress:
     if progress is None or isinstance(progress, bool) or callable(progress):
         return progress  # type: ignore[no-any-return]
     raise InputError(f"progress: {progress!r}; give True, False, None or a function of (done, steps)")
+
+
+def check_executor(executor: Any) -> ExecutorLike | None:
+    """What has a ``submit``, or None."""
+    if executor is None or (isinstance(executor, ExecutorLike) and not isinstance(executor, type)):
+        return executor
+    raise InputError(f"executor: {executor!r}; give a concurrent.futures executor, a dask.distributed.Client or None")
 
 
 def check_nodata(nodata: Any) -> float | None:
