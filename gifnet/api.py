@@ -87,7 +87,8 @@ def fuse(
         a: a path, encoded bytes, a file object (as its bytes), a PIL image, a numpy array (H×W or H×W×C) or a torch
             tensor (C×H×W or B×C×H×W); C is 1 (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating
             point in [0, 1]. In infrared-visible pairs this is the infrared. Alone, without ``b``: a list or tuple of
-            images, or a file that holds several (a TIFF, a GIF), whose pages are a stack.
+            images, or a file that holds several (a TIFF, a GIF), whose pages are a stack; or one raster of RGB and
+            near infrared, which are fused.
         b: an image of the same height and width; of any other kind and dtype.
         more: the further images of a focus stack or exposure bracket. Of three or more images, the order does not
             matter but for the result's kind, and files are read one at a time. With ``align``, the first one's grid is

@@ -11,10 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .checkpoints.format import network_sha256
+from .checkpoints.pretrained import Pretrained
 from .errors import InputError
 from .execution.context import in_plain_context
-from .execution.device import choose_device, choose_dtype
 from .execution.form import Sink, Source, over_time, plane_jobs
 from .execution.running import DEFAULT, Execution
 from .execution.threads import alone
@@ -22,6 +21,7 @@ from .images import colour
 from .images.canvas import canvas_for
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
+from .images.rasters import with_bands, without_bands
 from .images.reading import ImageLike, Images, SupportsRead, bytes_to_read, images_of, read
 from .networks.registry import enhancing_form, inference_form
 from .options.declarations import RETURN_DEPTH, STRENGTH
@@ -43,7 +43,7 @@ Depth: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
 
-class Fuser:
+class Fuser(Pretrained):
     """A loaded model. Immutable, so several threads may use one at once; ``to`` gives another.
 
     Made by ``gifnet.load``; see ``gifnet.fuse`` and ``gifnet.enhance`` for what its methods take and give.
@@ -56,27 +56,31 @@ class Fuser:
         dtype: Dtype = "auto",
         name: str = "",
         sha256: str | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
-        self.device = choose_device(device)
-        self.dtype = choose_dtype(dtype, self.device)
-        self.name = name
-        self._sha256 = sha256
-        self._network = network
+        super().__init__(network, device, dtype, name, sha256, notes)
+        self.is_over_time = False  # made by ``over_time``
         self._form = alone(inference_form, network, self.dtype).to(self.device)
         enhancing = alone(enhancing_form, network, self.dtype)
         self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
 
     @property
-    def sha256(self) -> str:
-        """The SHA-256, in hexadecimal, of the file that the weights were read from; else of the file that they make."""
-        return self._sha256 or network_sha256(self._network)
+    def network(self) -> nn.Module:
+        """The network in its plain form, float32 on the CPU; not to be changed."""
+        return self._network
+
+    @property
+    def file_sha256(self) -> str | None:
+        """The SHA-256, in hexadecimal, of the file that the weights were read from; None if there is none."""
+        return self._sha256
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
 
     def to(self, device: Device | None = None, dtype: Dtype = "auto") -> "Fuser":
         """The same model on another device (None: this one) or in another precision ("auto": the device's own)."""
-        return Fuser(self._network, self.device if device is None else device, dtype, self.name, self._sha256)
+        device = self.device if device is None else device
+        return Fuser(self._network, device, dtype, self.name, self._sha256, self.notes)
 
     def over_time(self) -> "Fuser":
         """The same model for the images of one video, in their order and from one thread at a time.
@@ -85,6 +89,7 @@ class Fuser:
         don't flicker with the images' noise. Weights are shared.
         """
         other = copy.copy(self)
+        other.is_over_time = True
         other._form, other._enhancing_form = over_time(self._form), over_time(self._enhancing_form)
         return other
 
@@ -278,7 +283,8 @@ class Fuser:
         if depth is not None:
             for picture in (first, second):
                 depth.add(sharpness(colour.split(picture.load().pixels)[0].to(first.device)))
-        return self._execute(execution, first, second, None, out)
+        fuse = partial(self._execute, execution, strength=None, out=None)
+        return with_bands(self._execute(execution, first, second, None, out), (first, second), fuse)
 
     def _fuse_stack(
         self,
@@ -297,7 +303,8 @@ class Fuser:
             one_profile = OneProfile()
             for name, image in zip(argument_names(), images, strict=False):
                 self.check_memory(execution, preparation.page, {name: image})
-                yield one_profile(preparation.one(read(image, name, preparation.page), again)).load()
+                # No name for what is read: it would hold one image while the next is read.
+                yield one_profile(preparation.one(without_bands(read(image, name, preparation.page)), again)).load()
 
         motion = preparation.motion(of_stack=True)
         # Aligning reads all images twice: what all of them show is known only in the end.
@@ -319,9 +326,13 @@ class Fuser:
         strength = STRENGTH.check(strength)
         self.check_memory(execution, preparation.page, {"x": x}, out)
         picture = preparation.one(read(x, "x", preparation.page))
-        if strength == 0:
-            return copied(picture, execution, out)
-        return self._execute(execution, picture, picture, strength, out)
+
+        def enhance(x: ReadablePicture, out: Any = None) -> Any:
+            if strength == 0:
+                return copied(x, execution, out)
+            return self._execute(execution, x, x, strength, out)
+
+        return with_bands(enhance(picture, out), (picture,), enhance)
 
     def check_memory(
         self, execution: Execution, page: int | None, images: Mapping[str, ImageLike], out: Any = None

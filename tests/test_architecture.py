@@ -29,6 +29,7 @@ LAYERS = (
     "fuser",
     "models",
     "api",
+    "export",
     "batch",
     "video",
     "pansharpening",

@@ -15,14 +15,16 @@ from PIL import Image
 
 import gifnet
 from gifnet import InputError, MissingExtraError, cli
+from gifnet.batch.executors import connected
 from gifnet.evaluation import evaluate_folders
 from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
 OPTIONAL = (
-    "av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom", "rasterio",
-    "rawpy", "tifffile", "torchmetrics",
+    "av", "cv2", "distributed", "imagecodecs", "lightning_utilities", "matplotlib", "onnx", "onnxruntime", "OpenEXR",
+    "pillow_heif", "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics",
 )  # fmt: skip
+ALSO = {"pillow_heif": ("pi_heif",)}  # what stands in for a package
 STARTS = {  # of files that an extra reads
     "heic": b"\0\0\0\x18ftypheic",
     "raf": b"FUJIFILMCCD-RAW 0201",
@@ -93,6 +95,15 @@ def fuse_videos(folder: Path) -> object:
     return gifnet.fuse_video(folder / "a.mp4", folder / "b.mp4", folder / "out.mp4")
 
 
+def export(folder: Path) -> object:
+    return gifnet.export_onnx(folder / "out.onnx")
+
+
+def connect(folder: Path) -> object:
+    with connected("tcp://127.0.0.1:8786") as client:
+        return client
+
+
 def train(folder: Path) -> object:
     from gifnet.training import check_installed
 
@@ -102,6 +113,7 @@ def train(folder: Path) -> object:
 WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("align", "cv2", align),
     ("align", "cv2", fuse_aligned),
+    ("dask", "distributed", connect),
     ("dicom", "pydicom", read_of("dcm")),
     ("exr", "OpenEXR", read_of("exr")),
     ("heif", "pillow_heif", read_of("heic")),
@@ -114,6 +126,8 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("geo", "rasterio", pansharpen),
     ("metrics", "torchmetrics", measure),
     ("metrics", "torchmetrics", ssim),
+    ("onnx", "onnx", export),
+    ("onnx", "onnxruntime", export),
     ("video", "av", fuse_videos),
     ("train", "matplotlib", plot),
     ("train", "matplotlib", train),
@@ -125,7 +139,8 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
 def test_what_needs_an_extra_says_how_to_install_it(
     extra: str, package: str, work: Callable[[Path], object], folder: Path, hide: Callable[[str], None]
 ) -> None:
-    hide(package)
+    for name in (package, *ALSO.get(package, ())):
+        hide(name)
     with pytest.raises(MissingExtraError, match=re.escape(f": pip install 'gifnet[{extra}]'")) as caught:
         work(folder)
     assert isinstance(caught.value, InputError)
@@ -138,10 +153,13 @@ def test_what_needs_an_extra_says_how_to_install_it(
     [
         ("cv2", "align", ["align", "a/x.png", "b/x.png"]),
         ("cv2", "align", ["fuse", "a/x.png", "b/x.png", "-o", "out.png", "--align"]),
+        ("distributed", "dask", ["fuse", "a", "b", "-o", "out", "--scheduler", "tcp://127.0.0.1:8786"]),
         ("imagecodecs", "files", ["enhance", "deep.png", "-o", "out.png"]),
         ("pillow_heif", "heif", ["enhance", "file.heic", "-o", "out.png"]),
         ("rasterio", "geo", ["pansharpen", "ms.tif", "pan.tif", "-o", "out.tif"]),
         ("torchmetrics", "metrics", ["eval", "a", "b"]),
+        ("onnx", "onnx", ["export", "-o", "out.onnx"]),
+        ("onnxruntime", "onnx", ["export", "-o", "out.onnx"]),
         ("av", "video", ["video", "a.mp4", "b.mp4", "-o", "out.mp4"]),
         ("matplotlib", "train", ["eval", "a", "b", "--plot", "plot.png"]),
         ("matplotlib", "train", ["train", "a", "b", "-o", "run"]),
@@ -160,7 +178,8 @@ def test_the_command_says_it_in_one_line(
 ) -> None:
     monkeypatch.chdir(folder)
     before = set(folder.iterdir())
-    hide(package)
+    for name in (package, *ALSO.get(package, ())):
+        hide(name)
     assert cli.main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gifnet: ")

@@ -891,7 +891,7 @@ def test_memory_is_bounded_by_a_few_images(place: Place, monkeypatch: pytest.Mon
         put(place.a / f"{index}.png", seed=index)
         put(place.b / f"{index}.png", seed=index)
     alive = most = 0
-    real = run.Run.read
+    real = run.RunHere.read
 
     class Counted(list[Any]):
         def __del__(self) -> None:
@@ -904,7 +904,7 @@ def test_memory_is_bounded_by_a_few_images(place: Place, monkeypatch: pytest.Mon
         most = max(most, alive)
         return Counted(real(self, job))
 
-    monkeypatch.setattr(run.Run, "read", read)
+    monkeypatch.setattr(run.RunHere, "read", read)
     assert len(place.fuse().done) == 12
     assert alive == 0
     assert most <= 4
