@@ -25,6 +25,7 @@ LAYERS = (
     "checkpoints",
     "prepare",
     "stack",
+    "chunked",
     "fuser",
     "models",
     "api",
