@@ -80,28 +80,23 @@ class _Layout:
         """A pass: a task for each part, and what cuts the strips; and the collections that they depend on."""
         task_spec, graph = _module("task_spec"), {}
         arrays = self.arrays if number == 0 else self._read_after(known, number)
-        halos = self.job.halos(number)
-        strips = [
-            self._strips(graph, f"{name}-around-{index}", array, halo)
-            for index, (array, halo) in enumerate(zip(arrays, halos, strict=True))
-        ]
+        strips = self._strips(graph, f"{name}-around", arrays, self.job.halos(number))
+        data, before = self._ref(self.data), self._ref(known)
         for place in self.places:
-            around: list[Any] = []
-            for array, one in zip(arrays, strips, strict=True):
-                around.append(task_spec.TaskRef(_key(array, place)))
-                around += [self._neighbour(one, place, step) for step in NEIGHBOURS]
+            chunks = [task_spec.TaskRef(_key(array, place)) for array in arrays]
+            around = [self._neighbour(strips, place, step) for step in NEIGHBOURS]
             key = (name, *place, *(0 for _ in trailing))
-            graph[key] = task_spec.Task(key, function, self._ref(self.data), self._ref(known), place, *around)
+            graph[key] = task_spec.Task(key, function, data, before, place, *chunks, *around)
         return graph, [*arrays, self.data, known]
 
-    def _strips(self, graph: Graph, name: str, array: Any, halo: Halo) -> str | None:
+    def _strips(self, graph: Graph, name: str, arrays: Sequence[Any], halos: Sequence[Halo]) -> str | None:
         """Add tasks that cut strips of all chunks, where any are needed; their name."""
-        if len(self.places) == 1 or not any(halo):
+        if len(self.places) == 1 or not any(map(any, halos)):
             return None
         task_spec = _module("task_spec")
         for place in self.places:
-            key = (name, *place)
-            graph[key] = task_spec.Task(key, cut_strips, task_spec.TaskRef(_key(array, place)), halo)
+            key, chunks = (name, *place), [task_spec.TaskRef(_key(array, place)) for array in arrays]
+            graph[key] = task_spec.Task(key, cut_strips, tuple(halos), *chunks)
         return name
 
     def _neighbour(self, strips: str | None, place: tuple[int, int], step: tuple[int, int]) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from ..execution.context import in_plain_context
 from ..execution.threads import alone
 from .parts import Parts
-from .view import NEIGHBOURS, Array, View, strips_of, surrounded
+from .view import Array, Strips, View, strips_of, surrounded
 
 Halo = tuple[int, int]  # rows and columns
 Known = tuple[Any, ...]  # what the passes so far have found out of the whole image
@@ -40,9 +40,9 @@ class Job(Protocol):
         """A part of the result."""
 
 
-def cut_strips(chunk: Any, halo: Halo) -> Any:
-    """Task: what a chunk's neighbours need of it."""
-    return strips_of(chunk, halo)
+def cut_strips(halos: Sequence[Halo], *chunks: Any) -> list[Strips]:
+    """Task: what a part's neighbours need of it, of each input."""
+    return [strips_of(chunk, halo) for chunk, halo in zip(chunks, halos, strict=True)]
 
 
 def measure(job: Job, known: Known, place: tuple[int, int], *chunks: Any) -> Any:
@@ -72,14 +72,13 @@ def _alone(function: Any, *arguments: Any) -> Any:
 
 
 def _views(job: Job, number: int, place: tuple[int, int], chunks: Sequence[Any]) -> list[View]:
-    """Of each input, from its own chunk and its eight neighbours' strips."""
-    each = 1 + len(NEIGHBOURS)
-    views = []
+    """Of each input, from its own chunk and its eight neighbours' strips: first the chunks, then the neighbours."""
+    count, views = len(job.inputs), []
+    own, around = chunks[:count], chunks[count:]
     for index, (parts, halo) in enumerate(zip(job.inputs, job.halos(number), strict=True)):
-        chunk, *strips = chunks[index * each : (index + 1) * each]
-        values, above, before = surrounded(chunk, strips, halo)
+        strips = [None if each is None else each[index] for each in around]
+        values, above, before = surrounded(own[index], strips, halo)
         region = parts.region(*place)
-        shape = (*parts.sides, *chunk.shape[2:])
+        shape = (*parts.sides, *own[index].shape[2:])
         views.append(View(values, region.top - above, region.left - before, shape))
     return views
-
