@@ -281,7 +281,7 @@ class Fuser:
             return labelled.label(self.fuse_images(labelled.arrays, preparation, execution, out, depth))
         if is_dask(images[0]):
             check_lazy(len(images), out, depth)
-            return fuse_lazily(self._task_model(enhancing=False), images, preparation, execution)
+            return fuse_lazily(self.task_model(enhancing=False), images, preparation, execution)
         if len(images) > 2:
             return self._fuse_stack(images, preparation, execution, out, depth)
         named = dict(zip("ab", images, strict=True))
@@ -337,7 +337,7 @@ class Fuser:
             return labelled.label(self.enhance_image(labelled.arrays[0], strength, preparation, execution, out))
         if is_dask(x):
             check_lazy(1, out, None)
-            return fuse_lazily(self._task_model(enhancing=True), [x], preparation, execution, strength)
+            return fuse_lazily(self.task_model(enhancing=True), [x], preparation, execution, strength)
         self.check_memory(execution, preparation.page, {"x": x}, out)
         picture = preparation.one(read(x, "x", preparation.page))
         if strength == 0:
@@ -371,7 +371,7 @@ class Fuser:
         """
         execution.run(self._form, self.device, (height, width), [(source, self._checked(sink))], 0)
 
-    def _task_model(self, enhancing: bool) -> TaskModel:
+    def task_model(self, enhancing: bool) -> TaskModel:
         """The model for tasks, which may run in other processes."""
         return TaskModel(self._network, self.device, self.dtype, self.name, self.sha256, enhancing)
 

@@ -128,6 +128,7 @@ def relabelled(values: Any, like: Any, axes: Axes, channels: tuple[Any, Axes] | 
     elif band is not None:
         order = tuple(band if dim == axes.channels else dim for dim in order)
     result = type(like)(values, coordinates, dims, like.name, dict(like.attrs if attrs is None else attrs))
+    result.name = like.name  # without one, xarray takes the Dask array's
     result.encoding = {key: value for key, value in like.encoding.items() if key in ("grid_mapping", "_FillValue")}
     return result.transpose(*(dim for dim in order if dim in result.dims))
 

@@ -9,9 +9,10 @@ from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.context import in_plain_context
 from ..execution.running import Execution
-from ..models import Model
+from ..models import Model, fuser_of
 from ..options.values import Device, Dtype, Memory, Progress, Tile
 from .arrays import pansharpen_arrays, pansharpen_tensors
+from .lazily import is_for_dask, pansharpen_lazily
 from .model import fuse_with
 from .rasters import names_of, pansharpen_array
 
@@ -65,7 +66,10 @@ def pansharpen(
         InputError: what is no multispectral or panchromatic image; sizes that don't belong together; NaN.
         MissingExtraError: paths, without rasterio (extra "geo").
     """
-    fuse = fuse_with(model, device, dtype, Execution.checked(tile, memory, progress))
+    execution = Execution.checked(tile, memory, progress)
+    if is_for_dask(ms, pan):
+        return pansharpen_lazily(ms, pan, fuser_of(model, device, dtype), execution)
+    fuse = fuse_with(model, device, dtype, execution)
     names = names_of(ms)
     if names is not None and isinstance(pan, (str, os.PathLike)):
         return pansharpen_array(names, pan, fuse)
