@@ -373,7 +373,7 @@ class Fuser:
 
     def task_model(self, enhancing: bool) -> TaskModel:
         """The model for tasks, which may run in other processes."""
-        return TaskModel(self._network, self.device, self.dtype, self.name, self.sha256, enhancing)
+        return TaskModel(self._network, self.device, self.dtype, self.name, self._sha256, enhancing)
 
     def _checked(self, sink: Sink) -> Sink:
         """A sink that refuses what is no image."""

@@ -162,12 +162,13 @@ def fuse_lazily(
     what is no image, as far as shapes and dtypes tell, and for options that need the whole image.
     """
     check_options(preparation, execution)
+    _ = model.form  # raises where there is none
     names = NAMES[: len(images)] if strength is None else ("x",)
     arrays = [_as_dask(image, name, images[0]) for image, name in zip(images, names, strict=True)]
+    known_chunks(arrays, names)
     pictures = pictures_of(arrays, names, preparation.colour)
     if len(pictures) == 2:
         check_alike(*pictures, "bring one to the other's grid first")
-    known_chunks(arrays, names)
     job = _job(model, arrays, pictures, preparation.colour, execution, strength)
     token = dask_token(
         *(array.name for array in arrays), model.sha256, str(model.device), str(model.dtype), job.parts, job.tile,

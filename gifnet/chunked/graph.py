@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from ..extras import require
+from .again import read_after
 from .job import Halo, Job, cut_strips, finish, learn, measure, merge
 from .kinds import dask_array
 from .parts import Parts
@@ -29,11 +30,7 @@ def lazy_result(job: Job, name: str, inputs: Sequence[Any], like: Any, trailing:
         like: an empty array of the result's dtype and number of dimensions.
         trailing: the result's lengths after height and width.
     """
-    arrays = [
-        one.rechunk((*parts.chunks, *((length,) for length in one.shape[2:])))
-        for one, parts in zip(inputs, job.inputs, strict=True)
-    ]
-    layout = _Layout(job, name, arrays)
+    layout = _Layout(job, name, inputs)
     known = layout.constant("known", ())
     for number in range(job.measures):
         known = layout.measured(number, known)
@@ -79,7 +76,7 @@ class _Layout:
     ) -> tuple[Graph, list[Any]]:
         """A pass: a task for each part, and what cuts the strips; and the collections that they depend on."""
         task_spec, graph = _module("task_spec"), {}
-        arrays = self.arrays if number == 0 else self._read_after(known, number)
+        arrays = self._read(number, known)
         strips = self._strips(graph, f"{name}-around", arrays, self.job.halos(number))
         data, before = self._ref(self.data), self._ref(known)
         for place in self.places:
@@ -105,10 +102,17 @@ class _Layout:
             return None
         return _module("task_spec").TaskRef((strips, row, column))
 
-    def _read_after(self, known: Any, number: int) -> list[Any]:
-        """The inputs once more, to be read when something is known."""
-        bound = _module("graph_manipulation").bind(self.arrays, known, seed=f"{self.name}-{number}")
-        return list(bound)
+    def _read(self, number: int, known: Any) -> list[Any]:
+        """The inputs in the job's parts; after the first pass once more, to be read when the one before is done."""
+        arrays = self.arrays
+        if number:
+            suffix = f"{self.name}-{number + 1}"
+            again = {array.name: read_after(array, known, suffix) for array in arrays}
+            arrays = [again[array.name] for array in arrays]
+        return [
+            array.rechunk((*parts.chunks, *((length,) for length in array.shape[2:])))
+            for array, parts in zip(arrays, self.job.inputs, strict=True)
+        ]
 
     def _ref(self, delayed: Any) -> Any:
         return _module("task_spec").TaskRef(delayed.key)

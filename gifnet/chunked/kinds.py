@@ -23,7 +23,7 @@ def is_chunked(source: Any) -> bool:
 
 def dask_array() -> ModuleType:
     """Dask's arrays, with its graphs and tasks. Raises MissingExtraError."""
-    for module in ("dask.delayed", "dask.graph_manipulation", "dask.highlevelgraph", "dask.task_spec"):
+    for module in ("dask.array.optimization", "dask.delayed", "dask.highlevelgraph", "dask.task_spec"):
         require(module, extra="dask", purpose="working on Dask arrays")
     return require("dask.array", extra="dask", purpose="working on Dask arrays")
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checkpoints.format import network_sha256
 from ..errors import InputError
 from ..execution.choice import TooLittleMemory
 from ..execution.form import InferenceForm, PartForm, Sink, by_parts, finite_sink
@@ -25,7 +26,7 @@ class TaskModel:
     device: torch.device
     dtype: torch.dtype
     name: str
-    sha256: str
+    known_sha256: str | None  # of the weights' file, where they were read from one
     enhancing: bool  # in the form for one image
     _form: InferenceForm | None = field(default=None, repr=False)
     _making: Any = field(default_factory=threading.Lock, repr=False)
@@ -35,6 +36,11 @@ class TaskModel:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _making=threading.Lock())
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights."""
+        return self.known_sha256 or network_sha256(self.network)
 
     @property
     def form(self) -> PartForm:
