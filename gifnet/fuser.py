@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .checkpoints.format import network_sha256
-from .chunked.kinds import is_dask, is_labelled
 from .chunked.fusing import check_lazy, fuse_lazily
+from .chunked.kinds import is_dask, is_labelled
 from .chunked.labelled import Labelled
 from .chunked.model import TaskModel
 from .errors import InputError

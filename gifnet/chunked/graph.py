@@ -12,7 +12,6 @@ from ..extras import require
 from .again import read_after
 from .job import Halo, Job, cut_strips, finish, learn, measure, merge
 from .kinds import dask_array
-from .parts import Parts
 from .view import NEIGHBOURS
 
 MERGED = 32  # parts whose statistics one task merges
@@ -134,4 +133,3 @@ def _key(array: Any, place: tuple[int, int]) -> Key:
 def back_to(array: Any, rows: Sequence[int], columns: Sequence[int]) -> Any:
     """An array in chunks of these heights and widths."""
     return array.rechunk((tuple(rows), tuple(columns), *array.chunks[2:]))
-

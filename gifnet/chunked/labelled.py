@@ -64,7 +64,8 @@ class Labelled:
     @classmethod
     def of(cls, images: Sequence[Any], preparation: Preparation, out: Any) -> "Labelled":
         """Raises InputError for dimensions that are no image's, for images on different coordinates, and for options
-        that change which pixels there are."""
+        that change which pixels there are.
+        """
         for option in ("resize", "align"):
             if getattr(preparation, option) not in (None, False):
                 raise InputError(
@@ -85,7 +86,9 @@ class Labelled:
     @property
     def arrays(self) -> list[Any]:
         """The images without labels."""
-        return [image if axes is None else axes.values(image) for image, axes in zip(self.images, self.axes, strict=True)]
+        return [
+            image if axes is None else axes.values(image) for image, axes in zip(self.images, self.axes, strict=True)
+        ]
 
     def label(self, result: Any) -> Any:
         """What was made of the arrays, (H, W) or (H, W, C), with the first one's labels; without, if it has none."""

@@ -213,7 +213,9 @@ class SharpeningJob:
         valid = ValidInBoth(planes[index].valid, self.grid.down(planes[-1].valid)) if self.marked else None
         region, axes = self.coarse.region(*place), (self.grid.rows, self.grid.columns)
         (top, bottom), (left, right) = (axis.overlap() for axis in axes)
-        inside = Region(max(region.top, top), min(region.bottom, bottom), max(region.left, left), min(region.right, right))
+        inside = Region(
+            max(region.top, top), min(region.bottom, bottom), max(region.left, left), min(region.right, right)
+        )
         moments = PairMoments.none()
         if min(inside.shape) > 0:
             for window in windows(inside.shape):

@@ -87,9 +87,7 @@ def _checked(image: Any, name: str) -> Any:
     if np.dtype(image.dtype).kind not in "uif":
         raise InputError(f"{name}: dtype {image.dtype}; give integers or floating point")
     if name == "pan" and image.ndim == 3 and image.shape[2] != 1:
-        raise InputError(
-            f"pan: {image.shape[2]} bands; a panchromatic image has one (is it the multispectral one?)"
-        )
+        raise InputError(f"pan: {image.shape[2]} bands; a panchromatic image has one (is it the multispectral one?)")
     if is_dask(image):
         known_chunks([image], [name])
         return image
@@ -129,9 +127,7 @@ def _lazy(
 def _cut(job: SharpeningJob, chunks: Sequence[Sequence[int]]) -> None:
     """Set the job's parts: those of PAN's grid, and as many of the multispectral one."""
     halos = [job.halos(number) for number in range(job.measures + 1)]
-    fine, coarse = (
-        [max(halo[which][side] for halo in halos) for side in range(2)] for which in (1, 0)
-    )
+    fine, coarse = ([max(halo[which][side] for halo in halos) for side in range(2)] for which in (1, 0))
     edges = []
     for side, axis in enumerate((job.grid.rows, job.grid.columns)):
         edges.append(_edges(chunks[side], axis, job.model.form.grid, fine[side], coarse[side]))
