@@ -66,7 +66,7 @@ class FusingJob:
         form = self.model.form
         last = number == self.measures
         reach = form.reach(form.measures if last else number) if last or number < form.measures else 0
-        return [(reach + last * self.margin,) * 2] * len(self.names)  # type: ignore[list-item]
+        return [(reach + last * self.margin,) * 2] * len(self.names)
 
     def measure(self, known: Known, place: tuple[int, int], views: Sequence[View]) -> tuple[Any, tuple[bool, ...]]:
         """The network's statistics, and in the first pass whether the pictures show colour."""
@@ -168,7 +168,7 @@ def fuse_lazily(
     known_chunks(arrays, names)
     pictures = pictures_of(arrays, names, preparation.colour)
     if len(pictures) == 2:
-        check_alike(*pictures, "bring one to the other's grid first")
+        check_alike(pictures[0], pictures[1], "bring one to the other's grid first")
     job = _job(model, arrays, pictures, preparation.colour, execution, strength)
     token = dask_token(
         *(array.name for array in arrays), model.sha256, str(model.device), str(model.dtype), job.parts, job.tile,

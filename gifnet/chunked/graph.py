@@ -45,7 +45,8 @@ class _Layout:
 
     def __init__(self, job: Job, name: str, arrays: Sequence[Any]) -> None:
         self.job, self.name, self.arrays = job, name, list(arrays)
-        self.places = list(product(*map(range, job.parts.shape)))
+        rows, columns = job.parts.shape
+        self.places = list(product(range(rows), range(columns)))
         self.data = self.constant("job", job)
 
     def constant(self, what: str, value: Any) -> Any:
@@ -58,13 +59,15 @@ class _Layout:
         task_spec = _module("task_spec")
         name = f"{self.name}-pass-{number + 1}"
         graph, dependencies = self.tasks(name, number, known, measure, ())
-        keys, level = [(name, *place) for place in self.places], 0
+        keys: list[Key] = [(name, *place) for place in self.places]
+        level = 0
         while len(keys) > 1 or level == 0:
             groups = [keys[start : start + MERGED] for start in range(0, len(keys), MERGED)]
             level += 1
             for index, group in enumerate(groups):
-                key = (f"{name}-merged", level, index)
-                graph[key] = task_spec.Task(key, merge, self._ref(self.data), number, *map(task_spec.TaskRef, group))
+                merged = (f"{name}-merged", level, index)
+                refs = map(task_spec.TaskRef, group)
+                graph[merged] = task_spec.Task(merged, merge, self._ref(self.data), number, *refs)
             keys = [(f"{name}-merged", level, index) for index in range(len(groups))]
         key = f"{name}-known"
         graph[key] = task_spec.Task(key, learn, self._ref(known), task_spec.TaskRef(keys[0]))
@@ -74,7 +77,8 @@ class _Layout:
         self, name: str, number: int, known: Any, function: Callable[..., Any], trailing: tuple[int, ...]
     ) -> tuple[Graph, list[Any]]:
         """A pass: a task for each part, and what cuts the strips; and the collections that they depend on."""
-        task_spec, graph = _module("task_spec"), {}
+        task_spec = _module("task_spec")
+        graph: Graph = {}
         arrays = self._read(number, known)
         strips = self._strips(graph, f"{name}-around", arrays, self.job.halos(number))
         data, before = self._ref(self.data), self._ref(known)

@@ -1,4 +1,4 @@
-"""The parts of an image that tasks work on: its chunks, moved onto the network's grid and joined where they are small."""
+"""The parts of an image that tasks work on: its chunks, moved onto the network's grid, and joined where small."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

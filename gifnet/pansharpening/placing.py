@@ -81,23 +81,28 @@ def grid_of_labelled(ms: Placed, pan: Placed) -> Grid:
     Raises InputError for different CRS, mirrored axes, and no overlap.
     """
     sizes = [[one.image.sizes[dim] for dim in (one.axes.rows, one.axes.columns)] for one in (ms, pan)]
-    places = [[one.axis(which) for which in (0, 1)] for one in (ms, pan)]
-    if any(place is None for both in places for place in both):
-        return Grid.of_shapes(*sizes)
+    if None in [one.axis(which) for one in (ms, pan) for which in (0, 1)]:
+        return Grid.of_shapes(sizes[0], sizes[1])
     if ms.crs and pan.crs and ms.crs != pan.crs and not _same_crs(ms.crs, pan.crs):
         raise InputError("ms and pan have different CRS; reproject the multispectral one first (rio.reproject)")
-    axes = []
-    for (start, step), (fine_start, fine_step), coarse, fine in zip(*places, *sizes, strict=True):  # type: ignore[misc]
-        ratio = fine_step / step
-        if ratio <= 0:
-            raise InputError("pan is mirrored against ms; sort the coordinates of both alike (sortby)")
-        if ratio > 1 + 1e-9:
-            raise InputError("pan: its pixels are larger than those of ms; PAN must be the finer (swapped?)")
-        axes.append(Axis(fine, coarse, ratio, (fine_start - start) / step))
+    axes = [_axis(ms, pan, which, sizes[0][which], sizes[1][which]) for which in (0, 1)]
     for first, end in (axis.overlap() for axis in axes):
         if end <= first:
             raise InputError("ms and pan don't overlap, by their coordinates")
     return Grid(*axes)
+
+
+def _axis(ms: Placed, pan: Placed, which: int, coarse: int, fine: int) -> Axis:
+    """One axis of both, by their coordinates."""
+    of_ms, of_pan = ms.axis(which), pan.axis(which)
+    assert of_ms is not None
+    assert of_pan is not None
+    ratio = of_pan[1] / of_ms[1]
+    if ratio <= 0:
+        raise InputError("pan is mirrored against ms; sort the coordinates of both alike (sortby)")
+    if ratio > 1 + 1e-9:
+        raise InputError("pan: its pixels are larger than those of ms; PAN must be the finer (swapped?)")
+    return Axis(fine, coarse, ratio, (of_pan[0] - of_ms[0]) / of_ms[1])
 
 
 def _same_crs(one: str, other: str) -> bool:

@@ -191,8 +191,10 @@ class TiledGIFNet(nn.Module):
         """The way of one part, which knows the statistics so far, and the part's tiles."""
         plan = Plan(part.tile, (), 0)
         run = _Run(self.folded, part.source, part.height, part.width, self._chunk(plan), plan.keep, workers)
-        for learn, moments in zip((run.learn_embedded, run.learn_mixed), known, strict=False):
-            learn(*moments)
+        if known:
+            run.learn_embedded(*known[0])
+        if known[1:]:
+            run.learn_mixed(*known[1])
         return run, list(run.cut(part.region.reaching(run.image), part.tile))
 
     def _chunk(self, plan: Plan) -> int:

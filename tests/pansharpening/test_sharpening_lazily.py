@@ -93,8 +93,13 @@ def write(path: Path, image: np.ndarray, pixel: float, nodata: float | None, x: 
 
 @pytest.mark.parametrize(
     ("dtype", "nodata", "masked", "chunks"),
-    [("uint16", 0, False, 64), ("float32", -9999, True, 64), ("float32", -9999, False, None), ("float32", None, False, 64)],
-)  # fmt: skip
+    [
+        ("uint16", 0, False, 64),
+        ("float32", -9999, True, 64),
+        ("float32", -9999, False, None),
+        ("float32", None, False, 64),
+    ],
+)
 def test_rasters(
     fast: gifnet.Fuser, tmp_path: Path, dtype: str, nodata: float | None, masked: bool, chunks: int | None
 ) -> None:
