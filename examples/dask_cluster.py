@@ -4,7 +4,8 @@
     python examples/dask_cluster.py fused.zarr --size 4000 --workers 1 --memory 2GB
 
 The scene is made up as it is read, chunk by chunk; put your own arrays there (dask.array.from_zarr, rioxarray's
-open_rasterio with chunks=). The result is written as it is made: nothing of the scene's size is ever in memory. Prints how long it took, and the most memory that each worker had. Needs gifnet[dask] and zarr.
+open_rasterio with chunks=). The result is written as it is made: nothing of the scene's size is ever in memory. Prints
+how long it took, and the most memory that each worker had. Needs gifnet[dask] and zarr.
 """
 
 import argparse

@@ -28,6 +28,7 @@ from .execution.tiles import cut
 from .images import colour
 from .images.canvas import Canvas, canvas_for
 from .images.chroma import MARGIN
+from .images.lazy import ArrayLike
 from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
@@ -131,7 +132,7 @@ class Fuser:
     @overload
     def fuse(
         self,
-        a: "Images | SupportsRead | ReadablePicture",
+        a: "Images | SupportsRead | ReadablePicture | ArrayLike",
         b: ImageLike | None = None,
         *more: ImageLike,
         return_depth: Literal[False] = False,
@@ -219,7 +220,9 @@ class Fuser:
         self, x: "str | os.PathLike[str]", strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
     ) -> Image.Image | Any: ...
     @overload
-    def enhance(self, x: ReadablePicture, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Any: ...
+    def enhance(
+        self, x: ReadablePicture | ArrayLike, strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
+    ) -> Any: ...
 
     def enhance(
         self,

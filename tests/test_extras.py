@@ -21,8 +21,8 @@ from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
 OPTIONAL = (
-    "av", "cv2", "dask", "distributed", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom", "rasterio",
-    "rawpy", "tifffile", "torchmetrics", "xarray",
+    "av", "cv2", "dask", "distributed", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif",
+    "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics", "xarray",
 )  # fmt: skip
 STARTS = {  # of files that an extra reads
     "heic": b"\0\0\0\x18ftypheic",

@@ -1,4 +1,4 @@
-"""``gifnet.pansharpen``: arrays, tensors or paths."""
+"""``gifnet.pansharpen``: arrays, tensors, paths, Dask arrays and DataArrays."""
 
 import os
 from typing import Any
@@ -39,7 +39,8 @@ def pansharpen(
             whole. Pixels are areas: both images' outer edges coincide, not the centres of their corner pixels.
             Masked arrays (``numpy.ma``): masked pixels have no data. ``ms`` and ``pan`` may both be paths of rasters
             instead (extra ``[geo]``), ``ms`` also a list of them, as in
-            ``gifnet.pansharpening.rasters.pansharpen_files``.
+            ``gifnet.pansharpening.rasters.pansharpen_files``. Dask arrays, of which the result is a lazy one, or two
+            ``xarray.DataArray``, which keep coordinates, CRS and nodata (extra ``[dask]``, docs/cluster.md).
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
