@@ -226,9 +226,13 @@ def check_lazy(count: int, out: Any, depth: Any) -> None:
 
 def check_options(preparation: Preparation, execution: Execution) -> None:
     """Raises InputError for options that need the whole image in memory, or that Dask has of its own."""
-    for name in ("stretch", "resize", "align"):
+    for name, instead in (
+        ("stretch", "map the values first, as in ((x - 7000) / 2000).clip(0, 1)"),
+        ("resize", "bring one to the other's grid first"),
+        ("align", "align the images first"),
+    ):
         if getattr(preparation, name) not in (None, False):
-            raise InputError(f"{name}: needs whole images, not Dask arrays; do it first, or compute the arrays")
+            raise InputError(f"{name}: needs whole images, not Dask arrays; {instead}, or compute the arrays")
     if execution.progress not in (None, False):
         raise InputError(
             "progress: the work on Dask arrays is done later; use dask.diagnostics.ProgressBar or "

@@ -120,9 +120,7 @@ def relabelled(values: Any, like: Any, axes: Axes, channels: tuple[Any, Axes] | 
     if values.ndim == 3:
         band = channels[1].channels if channels else axes.channels if axes.channels is not None else "band"
         dims.append(band)
-    coordinates = {
-        name: one for name, one in like.coords.items() if axes.channels not in one.dims or axes.channels is None
-    }
+    coordinates = {name: one for name, one in like.coords.items() if axes.channels not in one.dims}
     order = like.dims if axes.channels is not None else (*like.dims, band)
     if channels is not None:
         image, its = channels
