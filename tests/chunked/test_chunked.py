@@ -238,6 +238,7 @@ def test_a_network_without_parts_is_refused() -> None:
         gifnet.Fuser(Passing()).fuse(LAZY, LAZY)
 
 
+@pytest.mark.slow  # test_extras has fusing without them
 def test_neither_package_is_imported_without_need() -> None:
     code = (
         "import sys, numpy, gifnet; gifnet.enhance(numpy.zeros((8, 8), 'uint8'));"
