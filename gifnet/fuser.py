@@ -12,13 +12,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .checkpoints.pretrained import Pretrained
+from .chunked.fusing import check_lazy, fuse_lazily
+from .chunked.kinds import is_dask, is_labelled
+from .chunked.labelled import Labelled
+from .chunked.model import TaskModel
 from .errors import InputError
 from .execution.context import in_plain_context
-from .execution.form import Sink, Source, over_time, plane_jobs
+from .execution.form import Sink, Source, finite_sink, over_time, plane_jobs
 from .execution.running import DEFAULT, Execution
 from .execution.threads import alone
 from .images import colour
 from .images.canvas import canvas_for
+from .images.lazy import ArrayLike
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
 from .images.rasters import with_bands, without_bands
@@ -127,7 +132,7 @@ class Fuser(Pretrained):
     @overload
     def fuse(
         self,
-        a: "Images | SupportsRead | ReadablePicture",
+        a: "Images | SupportsRead | ReadablePicture | ArrayLike",
         b: ImageLike | None = None,
         *more: ImageLike,
         return_depth: Literal[False] = False,
@@ -215,7 +220,9 @@ class Fuser(Pretrained):
         self, x: "str | os.PathLike[str]", strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
     ) -> Image.Image | Any: ...
     @overload
-    def enhance(self, x: ReadablePicture, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Any: ...
+    def enhance(
+        self, x: ReadablePicture | ArrayLike, strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
+    ) -> Any: ...
 
     def enhance(
         self,
@@ -272,6 +279,12 @@ class Fuser(Pretrained):
         depth: DepthMap | None = None,
     ) -> Any:
         """``fuse`` of two or more images, its options already checked; ``depth`` is filled with their depth map."""
+        if any(map(is_labelled, images)):
+            labelled = Labelled.of(images, preparation, out)
+            return labelled.label(self.fuse_images(labelled.arrays, preparation, execution, out, depth))
+        if is_dask(images[0]):
+            check_lazy(len(images), out, depth)
+            return fuse_lazily(self.task_model(enhancing=False), images, preparation, execution)
         if len(images) > 2:
             return self._fuse_stack(images, preparation, execution, out, depth)
         named = dict(zip("ab", images, strict=True))
@@ -324,6 +337,12 @@ class Fuser(Pretrained):
     ) -> Any:
         """``enhance``, its options but ``strength`` already checked."""
         strength = STRENGTH.check(strength)
+        if is_labelled(x):
+            labelled = Labelled.of([x], preparation, out)
+            return labelled.label(self.enhance_image(labelled.arrays[0], strength, preparation, execution, out))
+        if is_dask(x):
+            check_lazy(1, out, None)
+            return fuse_lazily(self.task_model(enhancing=True), [x], preparation, execution, strength)
         self.check_memory(execution, preparation.page, {"x": x}, out)
         picture = preparation.one(read(x, "x", preparation.page))
 
@@ -361,17 +380,13 @@ class Fuser(Pretrained):
         """
         execution.run(self._form, self.device, (height, width), [(source, self._checked(sink))], 0)
 
+    def task_model(self, enhancing: bool) -> TaskModel:
+        """The model for tasks, which may run in other processes."""
+        return TaskModel(self._network, self.device, self.dtype, self.name, self._sha256, enhancing)
+
     def _checked(self, sink: Sink) -> Sink:
-        """A sink that refuses what is no image: planes are numbers, so this is the weights' doing."""
-
-        def checked(region: Region, fused: Tensor) -> None:
-            if not fused.isfinite().all():
-                precision = str(self.dtype).removeprefix("torch.")
-                advice = "other weights" if self.dtype == torch.float32 else "dtype='float32', or other weights"
-                raise InputError(f"{self.name or 'model'}: its weights give no numbers in {precision}; use {advice}")
-            sink(region, fused)
-
-        return checked
+        """A sink that refuses what is no image."""
+        return finite_sink(sink, self.name, self.dtype)
 
     def _execute(
         self, execution: Execution, first: ReadablePicture, second: ReadablePicture, strength: float | None, out: Any

@@ -26,6 +26,7 @@ LAYERS = (
     "prepare",
     "stack",
     "results",
+    "chunked",
     "fuser",
     "models",
     "api",

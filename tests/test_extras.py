@@ -21,8 +21,8 @@ from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
 OPTIONAL = (
-    "av", "cv2", "distributed", "imagecodecs", "lightning_utilities", "matplotlib", "onnx", "onnxruntime", "OpenEXR",
-    "pillow_heif", "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics",
+    "av", "cv2", "dask", "distributed", "imagecodecs", "lightning_utilities", "matplotlib", "onnx", "onnxruntime",
+    "OpenEXR", "pillow_heif", "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics", "xarray",
 )  # fmt: skip
 ALSO = {"pillow_heif": ("pi_heif",)}  # what stands in for a package
 STARTS = {  # of files that an extra reads
@@ -81,6 +81,13 @@ def measure(folder: Path) -> object:
     return evaluate_folders(folder / "a", folder / "b", models={"mean": Mean()}, progress=False)
 
 
+def sharpen_labelled(folder: Path) -> object:
+    import xarray
+
+    ms, pan = (xarray.DataArray(photo(side, side, 0), dims=("y", "x")) for side in (10, 40))
+    return gifnet.pansharpen(ms, pan, model=gifnet.Fuser(Passing()))
+
+
 def ssim(folder: Path) -> object:
     from gifnet.metrics import ssim
 
@@ -114,6 +121,7 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("align", "cv2", align),
     ("align", "cv2", fuse_aligned),
     ("dask", "distributed", connect),
+    ("dask", "dask", sharpen_labelled),
     ("dicom", "pydicom", read_of("dcm")),
     ("exr", "OpenEXR", read_of("exr")),
     ("heif", "pillow_heif", read_of("heic")),

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files.pillow import from_pil, planes_of_mode
 from ..files.reading import count_images, measure, near_infrared, read_file
 from .arrays import from_array
-from .lazy import LazyPicture, is_lazy
+from .lazy import ArrayLike, LazyPicture, is_lazy
 from .picture import ReadablePicture
 from .rasters import from_raster, pack_bytes, pack_pil, pack_pil_or_array, pack_raster
 from .tensors import from_tensor
@@ -45,7 +45,16 @@ class Page:
 
 
 ImageLike: TypeAlias = (
-    str | os.PathLike[str] | bytes | SupportsRead | Image.Image | np.ndarray[Any, Any] | Tensor | ReadablePicture | Page
+    str
+    | os.PathLike[str]
+    | bytes
+    | SupportsRead
+    | Image.Image
+    | np.ndarray[Any, Any]
+    | Tensor
+    | ReadablePicture
+    | Page
+    | ArrayLike  # of h5py, zarr, Dask and xarray
 )
 Images: TypeAlias = list[Any] | tuple[Any, ...]  # of ImageLike
 
