@@ -276,6 +276,6 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         time.sleep(0.01)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    done = process.result(60)
+    done = process.result(120)
     assert (done.returncode, done.stderr) == (130, "gifnet: interrupted\n")
     only(tmp_path, "a.mkv", "b.mkv")
