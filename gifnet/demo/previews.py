@@ -18,7 +18,7 @@ from ..options.values import DEFAULT_PERCENTILES, StretchLimits
 from ..prepare.stretch import stretched
 
 LONGEST = 2048  # pixels a side
-THUMBNAIL = 480
+THUMBNAIL = 300
 BITS = {torch.uint8: "8 bits", torch.uint16: "16 bits", torch.float32: "floating point"}
 
 

@@ -1,7 +1,9 @@
 """Opening the page: on this machine only, with its files in a folder that goes when it is closed."""
 
+import errno
 import os
 import signal
+import socket
 import tempfile
 import threading
 import webbrowser
@@ -20,6 +22,7 @@ from .page import Page
 from .work import Setup
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_NONE_FREE = "none from 7860 on is free"
 
 
 def launch(
@@ -91,6 +94,7 @@ def launch(
 
 def _open(blocks: Any, options: dict[str, Any], host: str, port: int | None, share: bool) -> None:
     """Start serving. Raises InputError where the address can't be had."""
+    _check_address(host, port)
     try:
         blocks.launch(
             server_name=host,
@@ -101,16 +105,28 @@ def _open(blocks: Any, options: dict[str, Any], host: str, port: int | None, sha
             ssr_mode=False,
             enable_monitoring=False,
             run_history=False,
-            footer_links=["settings"],
+            footer_links=[],
             **options,
         )
     except OSError as error:  # of ports that are taken, in Gradio's words, which speak of its own settings
+        raise InputError(f"port: {_NONE_FREE if port is None else port}; give another one (--port)") from error
+
+
+def _check_address(host: str, port: int | None) -> None:
+    """Raises InputError for an address that is not this machine's, and a port of it that can't be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of a page that was closed just now
+            probe.bind(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise InputError(f"port: {port} can't be had ({reason}); give another one, or none (--port)") from error
         raise InputError(
-            f"port: {'none from 7860 on' if port is None else port} is free on this machine; give another one (--port)"
+            f"host: {host!r} is no address of this machine ({reason}); give 127.0.0.1 or 0.0.0.0"
         ) from error
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"host: the page can't be served at {host!r} ({reason}); give 127.0.0.1, or 0.0.0.0") from error
 
 
 def _say_public(address: str | None) -> None:

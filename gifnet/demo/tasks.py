@@ -8,8 +8,8 @@ TASKS = {
     "Infrared + visible": "First the infrared image, then the visible one. Raw counts of a thermal camera, or "
     "temperatures: tick “Stretch contrast”. If both don't lie exactly on each other: “Align”.",
     "Near-infrared + visible": "First the near-infrared image, then the visible one.",
-    "Several focus distances": "Two or more images of one scene, in any order; or one file, such as a TIFF, whose pages "
-    "they are. Taken by hand: tick “Align”.",
+    "Several focus distances": "Two or more images of one scene, in any order; or one file whose pages they "
+    "are, such as a TIFF. Taken by hand: tick “Align”.",
     "Several exposures": "Two or more exposures of one scene, in any order. Taken by hand: tick “Align”.",
     "Medical": "First PET, SPECT or CT, then MRI, as images on one grid.",
     "One image": "One image: its contrast and detail are enhanced, by the strength below.",

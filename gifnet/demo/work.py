@@ -5,6 +5,7 @@ The result is a file of the inputs' depth, with their metadata. Beside it there 
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from ..files.raster import Raster
 from ..files.reading import count_images
 from ..fuser import Fuser
 from ..images.picture import Picture
-from ..images.reading import images_of
+from ..images.reading import Page, pages_of
 from ..models import Model, fuser_of
 from ..options.values import Device, Dtype, Memory, Steps
 from ..prepare.preparation import Preparation
@@ -114,8 +115,7 @@ class _Seen:
 
 
 def _fused(wish: Wish, fuser: Fuser, preparation: Preparation, execution: Execution, seen: _Seen) -> Raster:
-    first, *rest = wish.files
-    images = images_of(first, rest[0] if rest else None, rest[1:])
+    images: Sequence[str | Page] = wish.files if len(wish.files) > 1 else pages_of(wish.files[0])
     pair = read_images(images[:2], preparation, execution, fuser)
     return _raster(fuser.fuse_images((*pair, *images[2:]), preparation, execution, seen=seen.add))
 
@@ -136,7 +136,8 @@ def _summary(count: int, raster: Raster, seconds: float, fuser: Fuser) -> str:
     height, width, _ = raster.array.shape
     did = "Enhanced" if count == 1 else f"Fused {count} images of"
     precision = str(fuser.dtype).removeprefix("torch.")
-    return f"{did} {width} × {height} pixels in {seconds:.2f} s, on {fuser.device} in {precision}"
+    name = f" by {fuser.name}" if fuser.name else ""
+    return f"{did} {width} × {height} pixels in {seconds:.2f} s{name}, on {fuser.device} in {precision}"
 
 
 def _notes(raster: Raster) -> str:
