@@ -16,6 +16,7 @@ from ..execution.running import Execution
 from ..extras import require
 from ..files.reading import count_images
 from ..fuser import Fuser
+from ..models import Model
 from ..networks import registered
 from .previews import thumbnail
 from .tasks import TASKS, examples
@@ -40,11 +41,12 @@ CSS = """
 """
 
 
-def models_to_choose(chosen: Any) -> list[tuple[str, Any]]:
-    """Names and values: the model chosen at first, then every network that comes with weights."""
-    bundled = [name for name, network in registered().items() if network.weights]
-    first = [] if chosen in bundled else [chosen]
-    return [(model.name if isinstance(model, Fuser) else str(model), model) for model in (*first, *bundled)]
+def models_to_choose(chosen: Model) -> dict[str, Model]:
+    """By name: the model chosen at first, then every network that comes with weights."""
+    first = (chosen.name or "the model") if isinstance(chosen, Fuser) else str(chosen)
+    return {first: chosen} | {
+        name: name for name, network in registered().items() if network.weights is not None and name != first
+    }
 
 
 class Page:
@@ -57,7 +59,7 @@ class Page:
         """
         self.gr = require("gradio", "demo", "gifnet demo")
         self.folder, self.setup, self.stopped = folder, setup, stopped
-        self.models = dict(models_to_choose(setup.model))
+        self.models = models_to_choose(setup.model)
         self.examples = examples()
         self.options = {
             "css": CSS,
@@ -129,7 +131,13 @@ class Page:
 
         # Gradio finds its progress bar among the defaults of a function's named parameters.
         def run(
-            files: Any, model: Any, strength: Any, align: Any, stretch: Any, before: Any, progress: Any = gr.Progress()  # noqa: B008
+            files: Any,
+            model: Any,
+            strength: Any,
+            align: Any,
+            stretch: Any,
+            before: Any,
+            progress: Any = gr.Progress(),  # noqa: B008
         ) -> tuple[Any, ...]:
             return self.run(files, model, strength, align, stretch, before, progress=progress)
 
@@ -165,7 +173,91 @@ class Page:
             gr.Button("Enhance" if alone else "Fuse"),
         )
 
-    def _trouble(text: str) -> str:
+    def _figure(self, path: str, number: int) -> str:
+        """A thumbnail with its caption, or what is wrong with the file."""
+        try:
+            image, words = thumbnail(path, Execution.checked("auto", self.setup.memory, False))
+        except TROUBLES as error:
+            return f"<figure>{_trouble(f'{number}: {in_words(error, [path])}')}</figure>"
+        caption = f"<figcaption>{_said(f'{number}: {Path(path).name}', words)}</figcaption>"
+        return f'<figure><img src="{_as_address(image)}" alt="">{caption}</figure>'
+
+    def example(self, index: int) -> tuple[str, list[str], bool, bool]:
+        """The task and files of an example, with nothing done to them first."""
+        chosen = self.examples[index]
+        return chosen.task, [str(path) for path in chosen.files], False, False
+
+    def run(
+        self,
+        files: Sequence[str] | None,
+        model: str,
+        strength: float,
+        align: bool,
+        stretch: bool,
+        before: Result | None,
+        *,
+        progress: Callable[..., object],
+    ) -> tuple[Any, ...]:
+        """Fuse or enhance: what the parts of the page that show a result become; only a message where it fails."""
+        gr = self.gr
+        files = tuple(files or ())
+
+        def steps(done: int, number: int) -> None:
+            if self.stopped.is_set():
+                raise InputError("the page is being closed")
+            progress((done, number), desc="Working", unit="steps")
+
+        progress(0, desc="Reading")
+        try:
+            result = work(Wish(files, self.models[model], strength, align, stretch), self.folder, self.setup, steps)
+        except TROUBLES as error:
+            return (*(gr.skip() for _ in range(4)), self._told(in_words(error, files)), gr.skip())
+        _remove(before)
+        names = [name for name, _ in result.before]
+        return (
+            gr.ImageSlider((str(result.before[0][1]), str(result.after)), label=_label(names[0])),
+            gr.Radio(names, value=names[0], visible=len(names) > 1),
+            gr.HTML(_said(result.summary, result.notes), visible=True),
+            gr.DownloadButton(f"Download {result.file.name} ({_size(result.file)})", str(result.file), visible=True),
+            self._told(),
+            result,
+        )
+
+    def compare(self, name: str, result: Result | None) -> tuple[Any, Any]:
+        """Another image beside the result."""
+        path = dict(result.before).get(name) if result else None
+        if result is None or path is None or not path.is_file():
+            return self.gr.skip(), self._told("this result is no longer kept; fuse the images once more")
+        return self.gr.ImageSlider((str(path), str(result.after)), label=_label(name)), self._told()
+
+    def _told(self, trouble: str = "") -> Any:
+        """What went wrong, or nothing, where all can see it."""
+        return self.gr.HTML(_trouble(trouble), visible=bool(trouble))
+
+
+def in_words(error: BaseException, files: Sequence[str]) -> str:
+    """The message, with files called by their names: where they lie here says nothing to who dropped them."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    for path in files:
+        text = text.replace(str(path), Path(path).name)
+    return escaped(text)
+
+
+def _alone(files: Sequence[str]) -> bool:
+    """Whether it is one image, which is enhanced."""
+    try:
+        return len(files) == 1 and count_images(files[0], files[0]) < 2
+    except TROUBLES:
+        return False
+
+
+def _said(text: str, detail: str) -> str:
+    """A paragraph, and beneath it what is of less interest."""
+    small = f"<small>{html.escape(escaped(detail))}</small>" if detail else ""
+    return f'<p class="said">{html.escape(escaped(text))}{small}</p>'
+
+
+def _trouble(text: str) -> str:
     return f'<p class="said trouble" role="alert">{html.escape(text)}</p>'
 
 
