@@ -21,8 +21,8 @@ from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
 OPTIONAL = (
-    "av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom", "rasterio",
-    "rawpy", "tifffile", "torchmetrics",
+    "av", "cv2", "gradio", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom",
+    "rasterio", "rawpy", "tifffile", "torchmetrics",
 )  # fmt: skip
 STARTS = {  # of files that an extra reads
     "heic": b"\0\0\0\x18ftypheic",
@@ -94,6 +94,13 @@ def fuse_videos(folder: Path) -> object:
     return gifnet.fuse_video(folder / "a.mp4", folder / "b.mp4", folder / "out.mp4")
 
 
+def open_page(folder: Path) -> object:
+    from gifnet.demo import launch
+
+    launch(no_browser=True)
+    return None
+
+
 def train(folder: Path) -> object:
     from gifnet.training import check_installed
 
@@ -103,6 +110,7 @@ def train(folder: Path) -> object:
 WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("align", "cv2", align),
     ("align", "cv2", fuse_aligned),
+    ("demo", "gradio", open_page),
     ("dicom", "pydicom", read_of("dcm")),
     ("exr", "OpenEXR", read_of("exr")),
     ("heif", "pillow_heif", read_of("heic")),
@@ -144,6 +152,7 @@ def test_what_needs_an_extra_says_how_to_install_it(
         ("rasterio", "geo", ["pansharpen", "ms.tif", "pan.tif", "-o", "out.tif"]),
         ("torchmetrics", "metrics", ["eval", "a", "b"]),
         ("av", "video", ["video", "a.mp4", "b.mp4", "-o", "out.mp4"]),
+        ("gradio", "demo", ["demo", "--no-browser"]),
         ("matplotlib", "train", ["eval", "a", "b", "--plot", "plot.png"]),
         ("matplotlib", "train", ["train", "a", "b", "-o", "run"]),
         ("torchmetrics", "train", ["train", "a", "b", "-o", "run"]),

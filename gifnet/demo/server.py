@@ -15,7 +15,8 @@ from typing import Any
 from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.progress import say
-from ..models import Model
+from ..extras import require
+from ..models import Model, fuser_of
 from ..options.declarations import MEMORY, PORT
 from ..options.values import Device, Dtype, Memory
 from .page import Page
@@ -65,8 +66,10 @@ def launch(
         MissingExtraError: without the extra "demo".
         CheckpointError: see ``load``.
     """
-    port = PORT.check(port)
-    setup = Setup(model, device, dtype, MEMORY.check(memory))
+    port, memory = PORT.check(port), MEMORY.check(memory)
+    require("gradio", "demo", "gifnet demo")  # before the seconds that a model takes
+    fuser_of(model, device, dtype)  # what is wrong with it shows now, not to whoever uses the page
+    setup = Setup(model, device, dtype, memory)
     stopped = threading.Event()
     with (
         tempfile.TemporaryDirectory(prefix="gifnet-demo-", ignore_cleanup_errors=True) as folder,
