@@ -67,6 +67,7 @@ def launch(
         CheckpointError: see ``load``.
     """
     port, memory = PORT.check(port), MEMORY.check(memory)
+    _check_address(host, port)
     require("gradio", "demo", "gifnet demo")  # before the seconds that a model takes
     fuser_of(model, device, dtype)  # what is wrong with it shows now, not to whoever uses the page
     setup = Setup(model, device, dtype, memory)
@@ -97,7 +98,6 @@ def launch(
 
 def _open(blocks: Any, options: dict[str, Any], host: str, port: int | None, share: bool) -> None:
     """Start serving. Raises InputError where the address can't be had."""
-    _check_address(host, port)
     try:
         blocks.launch(
             server_name=host,
