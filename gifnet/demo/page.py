@@ -28,6 +28,7 @@ THUMBNAILS = 24
 TROUBLES = (InputError, OSError, MemoryError, RuntimeError)  # said in words, as on the command line
 CSS = """
 .gradio-container {max-width: 1280px !important; margin: 0 auto}
+@media (min-width: 768px) {#results {position: sticky; top: 12px; align-self: flex-start}}
 .said {margin: 0; overflow-wrap: anywhere}
 .said small {display: block; color: var(--body-text-color-subdued)}
 .trouble {color: var(--error-text-color); background: var(--error-background-fill); padding: 8px 12px;
@@ -61,11 +62,13 @@ class Page:
         self.folder, self.setup, self.stopped = folder, setup, stopped
         self.models = models_to_choose(setup.model)
         self.examples = examples()
+        # Fonts of the system: none is fetched from anywhere.
+        theme = self.gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
+        theme.set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500")  # Gradio's are faint
         self.options = {
             "css": CSS,
             "allowed_paths": [str(path) for example in self.examples for path in example.files],
-            # Fonts of the system: none is fetched from anywhere.
-            "theme": self.gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")),
+            "theme": theme,
         }
 
     def blocks(self) -> Any:
@@ -74,12 +77,12 @@ class Page:
         with gr.Blocks(title="gifnet", analytics_enabled=False, delete_cache=(KEPT // 6, KEPT)) as blocks:
             gr.Markdown(
                 "# gifnet\nTwo or more images of one scene become one that shows what each of them does. One image "
-                "alone is enhanced. They stay on the machine that serves this page, and are deleted after an hour."
+                "alone is enhanced. Images stay on the machine that serves this page, and are deleted after an hour."
             )
             with gr.Row(equal_height=False):
                 with gr.Column(scale=2, min_width=320):
                     self._lay_out_inputs()
-                with gr.Column(scale=3, min_width=320):
+                with gr.Column(scale=3, min_width=320, elem_id="results"):
                     self._lay_out_results()
             self._connect()
         blocks.queue(max_size=QUEUED, default_concurrency_limit=2, api_open=False)
@@ -89,7 +92,8 @@ class Page:
 
     def _lay_out_inputs(self) -> None:
         gr = self.gr
-        self.task = gr.Dropdown(list(TASKS), value=next(iter(TASKS)), label="Task", info=next(iter(TASKS.values())))
+        task, hint = next(iter(TASKS.items()))
+        self.task = gr.Dropdown(list(TASKS), value=task, label="Task", info=hint, filterable=False, elem_id="task")
         self.files = gr.File(
             file_count="multiple", label="Images, in their order", height=170, allow_reordering=True, elem_id="files"
         )
