@@ -28,7 +28,8 @@ THUMBNAILS = 24
 TROUBLES = (InputError, OSError, MemoryError, RuntimeError)  # said in words, as on the command line
 CSS = """
 .gradio-container {max-width: 1280px !important; margin: 0 auto}
-@media (min-width: 768px) {#results {position: sticky; top: 12px; align-self: flex-start}}
+#compared label {max-width: 100%}
+#compared span, #download, #slider label {overflow-wrap: anywhere; white-space: normal}
 .said {margin: 0; overflow-wrap: anywhere}
 .said small {display: block; color: var(--body-text-color-subdued)}
 .trouble {color: var(--error-text-color); background: var(--error-background-fill); padding: 8px 12px;
@@ -82,7 +83,7 @@ class Page:
             with gr.Row(equal_height=False):
                 with gr.Column(scale=2, min_width=320):
                     self._lay_out_inputs()
-                with gr.Column(scale=3, min_width=320, elem_id="results"):
+                with gr.Column(scale=3, min_width=320):
                     self._lay_out_results()
             self._connect()
         blocks.queue(max_size=QUEUED, default_concurrency_limit=2, api_open=False)
@@ -106,6 +107,7 @@ class Page:
         names = list(self.models)
         self.model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1, elem_id="model")
         self.go = gr.Button("Fuse", variant="primary", elem_id="go")
+        self.trouble = gr.HTML(visible=False, elem_id="trouble")
         if self.examples:
             self.chosen = gr.Dataset(
                 components=[gr.Textbox(render=False)],
@@ -117,7 +119,6 @@ class Page:
 
     def _lay_out_results(self) -> None:
         gr = self.gr
-        self.trouble = gr.HTML(visible=False, elem_id="trouble")
         self.slider = gr.ImageSlider(
             label="Before | after", interactive=False, buttons=["fullscreen"], max_height=640, elem_id="slider"
         )

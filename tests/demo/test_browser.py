@@ -29,6 +29,7 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 WINDOWS = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 390, "height": 844}}
+LONG = "an_image_that_someone_has_given_a_rather_long_name_without_any_spaces"
 PATIENCE = 240_000  # milliseconds; busy machines fuse slowly
 
 
@@ -70,8 +71,8 @@ def visit(address: str, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> list[Path]:
-    """Two 16-bit TIFFs in colour."""
-    paths = [tmp_path / f"{name}.tif" for name in "ab"]
+    """Two 16-bit TIFFs in colour, one with a name that is wider than a narrow window."""
+    paths = [tmp_path / f"{name}.tif" for name in ("a", LONG)]
     for seed, path in enumerate(paths):
         tifffile.imwrite(path, photo(120, 160, seed=seed).astype(np.uint16) * 257 + seed, photometric="rgb")
     return paths
@@ -95,7 +96,17 @@ def drop(page: Any, *paths: Path) -> None:
 
 def nothing_is_cut(page: Any) -> bool:
     """Whether the page fits into the window's width."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+    return bool(
+        page.evaluate(
+            """() => {
+                const width = document.documentElement.clientWidth;
+                const places = "#thumbnails *, #compared *, #download, #summary *, #trouble *";
+                const parts = document.querySelectorAll(places);
+                return document.documentElement.scrollWidth <= width
+                    && [...parts].every(part => part.getBoundingClientRect().right <= width);
+            }"""
+        )
+    )
 
 
 @pytest.mark.parametrize(("window", "scheme"), [("wide", "light"), ("narrow", "dark")])
@@ -127,8 +138,9 @@ def test_two_files_are_fused_compared_and_downloaded(
     page.mouse.move(0, 0)
     assert slider.screenshot() != before
 
-    page.click("#compared label:has-text('2: b.tif')")
-    page.wait_for_selector("#slider >> text=2: b.tif | result")
+    page.click(f"#compared label:has-text('2: {LONG}.tif')")
+    page.wait_for_selector(f"#slider >> text=2: {LONG}.tif | result")
+    assert nothing_is_cut(page)
 
     with page.expect_download() as downloading:
         page.click("#download")
@@ -168,13 +180,13 @@ def test_an_example_runs_and_one_image_is_enhanced(visit: Callable[..., Any]) ->
 
 
 def test_two_users_get_each_their_own(visit: Callable[..., Any], pair: list[Path], tmp_path: Path) -> None:
-    others = [Path(shutil.copy(path, tmp_path / f"other_{path.name}")) for path in pair]
+    others = [Path(shutil.copy(path, tmp_path / f"other_{path.name}")) for path in pair[::-1]]
     pages = [visit(), visit()]
     for page, files in zip(pages, (pair, others), strict=True):
         drop(page, *files)
         page.wait_for_function("document.querySelectorAll('#thumbnails img').length == 2")
     for page in pages:
         page.click("#go")
-    for page, name in zip(pages, ("a_fused.tif", "other_a_fused.tif"), strict=True):
+    for page, name in zip(pages, ("a_fused.tif", f"other_{LONG}_fused.tif"), strict=True):
         page.wait_for_selector("#download:visible")
         assert page.inner_text("#download").startswith(f"Download {name} (")
