@@ -78,7 +78,7 @@ class Page:
         with gr.Blocks(title="gifnet", analytics_enabled=False, delete_cache=(KEPT // 6, KEPT)) as blocks:
             gr.Markdown(
                 "# gifnet\nTwo or more images of one scene become one that shows what each of them does. One image "
-                "alone is enhanced. Images stay on the machine that serves this page, and are deleted after an hour."
+                "alone is enhanced. It is done on the machine that serves this page, which keeps them for an hour."
             )
             with gr.Row(equal_height=False):
                 with gr.Column(scale=2, min_width=320):

@@ -1,8 +1,10 @@
 """The page without a browser: built, its functions called as Gradio calls them, served and closed."""
 
+import json
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,7 +17,8 @@ from serving import served
 
 import gifnet
 from gifnet import InputError
-from gifnet.demo.page import Page
+from gifnet.demo import page as page_module
+from gifnet.demo.page import KEPT, Page
 from gifnet.demo.server import launch
 from gifnet.demo.work import Setup
 from gifnet.networks.gifnet import GIFNet
@@ -61,6 +64,9 @@ def test_a_result_appears_with_its_inputs_and_its_download(page: Page, pair: lis
     assert again.file.is_file()
     assert not result.file.exists()  # what is replaced on the page is not kept
     assert "no longer kept" in page.compare("1: a.png", result)[1].value
+    assert page.result.time_to_live == KEPT
+    page.result.delete_callback(again)  # as Gradio does then
+    assert not again.file.parent.exists()
 
 
 def test_a_failure_says_why_and_leaves_the_result(page: Page, pair: list[str], tmp_path: Path) -> None:
@@ -134,3 +140,28 @@ def test_the_page_is_served_and_leaves_nothing(tmp_path: Path, command: tuple[st
         assert taken.stderr.startswith("gifnet: port: ")
     assert process.returncode == 0
     assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_what_was_uploaded_is_deleted_in_time(
+    tmp_path: Path, small_network: GIFNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(page_module, "KEPT", 6)
+    page = Page(tmp_path, Setup(gifnet.Fuser(small_network)), threading.Event())
+    blocks = page.blocks()
+    blocks.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, **page.options)
+    try:
+        body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="mine.png"\r\n\r\npixels\r\n--x--\r\n'
+        header = {"Content-Type": "multipart/form-data; boundary=x"}
+        request = urllib.request.Request(f"{blocks.local_url}gradio_api/upload", body, header)
+        with urllib.request.urlopen(request) as answer:
+            [uploaded] = map(Path, json.load(answer))
+        assert uploaded.read_bytes() == b"pixels"
+        assert uploaded.is_relative_to(tmp_path)
+        deadline = time.monotonic() + 60
+        while uploaded.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    finally:
+        blocks.close(verbose=False)

@@ -191,3 +191,9 @@ def test_examples_are_there() -> None:
     for example in chosen:
         assert example.task in TASKS
         assert all(path.parent == ROOT / "examples" / "data" and path.is_file() for path in example.files)
+
+
+def test_the_space_asks_for_the_version_that_is_tested() -> None:
+    settings = (ROOT / "examples" / "space" / "README.md").read_text().split("---\n")[1].splitlines()
+    version = next(line.removeprefix("sdk_version: ") for line in settings if line.startswith("sdk_version: "))
+    assert f"gradio=={version}" in (ROOT / "constraints.txt").read_text().splitlines()
