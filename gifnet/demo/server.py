@@ -74,7 +74,7 @@ def launch(
     stopped = threading.Event()
     with (
         tempfile.TemporaryDirectory(prefix="gifnet-demo-", ignore_cleanup_errors=True) as folder,
-        _environment(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder),
+        _environment(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder, **_without_proxy()),
         _ending(stopped),
     ):
         page = Page(Path(folder), setup, stopped)
@@ -100,7 +100,7 @@ def _open(blocks: Any, options: dict[str, Any], host: str, port: int | None, sha
     """Start serving. Raises InputError where the address can't be had."""
     try:
         blocks.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,
             server_port=port,
             share=share,
             prevent_thread_lock=True,
@@ -112,7 +112,12 @@ def _open(blocks: Any, options: dict[str, Any], host: str, port: int | None, sha
             **options,
         )
     except OSError as error:  # of ports that are taken, in Gradio's words, which speak of its own settings
-        raise InputError(f"port: {_NONE_FREE if port is None else port}; give another one (--port)") from error
+        raise InputError(
+            f"port: {_NONE_FREE if port is None else f'{port} is taken'}; give another one (--port)"
+        ) from error
+    except Exception as error:  # of the page that does not answer itself, in whatever form Gradio has for it
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"host: the page does not answer at {host!r} ({reason}); is there a firewall?") from error
 
 
 def _check_address(host: str, port: int | None) -> None:
@@ -137,6 +142,13 @@ def _say_public(address: str | None) -> None:
         say("gifnet: no public link could be had; the page is on this machine only")
     else:
         print(f"gifnet: and, for everybody who knows it, at {address}", flush=True)
+
+
+def _without_proxy() -> dict[str, str]:
+    """Variables by which the page, when Gradio looks whether it answers, is asked itself and no proxy."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    hosts = ",".join([*([given] if given else []), *LOOPBACK])
+    return {"no_proxy": hosts, "NO_PROXY": hosts}
 
 
 @contextmanager
