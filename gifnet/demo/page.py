@@ -29,7 +29,7 @@ TROUBLES = (InputError, OSError, MemoryError, RuntimeError)  # said in words, as
 CSS = """
 .gradio-container {max-width: 1280px !important; margin: 0 auto}
 #compared label {max-width: 100%}
-#compared span, #download, #slider label {overflow-wrap: anywhere; white-space: normal}
+#compared span, #download {overflow-wrap: anywhere; white-space: normal}
 .said {margin: 0; overflow-wrap: anywhere}
 .said small {display: block; color: var(--body-text-color-subdued)}
 .trouble {color: var(--error-text-color); background: var(--error-background-fill); padding: 8px 12px;
@@ -274,7 +274,8 @@ def _as_address(image: Image.Image) -> str:
 
 
 def _label(name: str) -> str:
-    return f"{name} | result"
+    """Short: it covers a corner of the image."""
+    return f"Image {name.partition(':')[0]} | result"
 
 
 def _size(path: Path) -> str:

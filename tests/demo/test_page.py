@@ -58,7 +58,7 @@ def test_a_result_appears_with_its_inputs_and_its_download(page: Page, pair: lis
     gifnet.fuse_files(*pair, tmp_path / "expected.png", model=page.models["the model"])
     assert result.file.read_bytes() == (tmp_path / "expected.png").read_bytes()
     other, trouble = page.compare("2: b.png", result)
-    assert other.label == "2: b.png | result"
+    assert other.label == "Image 2 | result"
     assert not trouble.visible
     again = run(page, pair, before=result)[-1]
     assert again.file.is_file()
