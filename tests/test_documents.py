@@ -1,0 +1,117 @@
+"""The documents: every code block runs, every public name is described, every link leads somewhere."""
+
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from document_files import MAKERS, VALUES
+
+import gifnet
+from gifnet import networks
+from gifnet.cli import main
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "weights" / "README.md", *ROOT.glob("docs/*.md")]
+PYTHON, SHELL = {"python"}, {"sh", "bash", "console"}
+SHOWN = {"", "cpp", "csv", "dockerfile", "html", "javascript", "js", "json", "text", "toml", "yaml"}  # not run
+BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\S*)[^\n]*\n(?P<source>.*?)^(?P=indent)```$", re.M | re.S)
+NOT_RUN = re.compile(r"<!-- not run: \S.* -->$")
+RUN_BY_CI = {"<!-- install -->", "<!-- test -->"}  # of README.md, by .ci/run
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced code block, and where it stands."""
+
+    document: Path
+    line: int  # of its first line of code, from 1
+    language: str
+    source: str
+    marked: bool  # as not run here
+
+    def __str__(self) -> str:
+        return f"{self.document.relative_to(ROOT)}:{self.line}"
+
+    def commands(self) -> Iterator[list[str]]:
+        """The commands of a shell block, as words; of a console block, its lines after "$ "."""
+        lines = self.source.replace("\\\n", " ").splitlines()
+        if self.language == "console":
+            lines = [line[2:] for line in lines if line.startswith("$ ")]
+        yield from filter(None, (shlex.split(line, comments=True) for line in lines))
+
+
+def blocks(document: Path) -> list[Block]:
+    text = document.read_text()
+    found = []
+    for match in BLOCK.finditer(text):
+        above = text[: match.start()].rstrip().rpartition("\n")[2].strip()
+        marked = bool(NOT_RUN.search(above)) or (document.name == "README.md" and above in RUN_BY_CI)
+        source = re.sub(rf"^{match['indent']}", "", match["source"], flags=re.M)
+        line = text.count("\n", 0, match.start("source")) + 1
+        found.append(Block(document, line, match["language"], source, marked))
+    return found
+
+
+def run_python(block: Block, names: dict[str, object]) -> None:
+    for name in VALUES.keys() - names.keys():
+        if re.search(rf"\b{name}\b", block.source):
+            names[name] = VALUES[name]()
+    lines = "\n" * (block.line - 1)  # so that a traceback names the document's line
+    exec(compile(lines + block.source, str(block), "exec"), names)
+
+
+def run_shell(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in block.commands():
+        if words[0] == "gifnet":
+            assert main(words[1:]) == 0, f"{block}: {shlex.join(words)}"
+        elif words[0] == "python" and words[1].startswith("examples/"):
+            monkeypatch.setattr("sys.argv", words[1:])
+            runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+        else:
+            pytest.fail(f"{block}: the tests can't run {words[0]!r}; write <!-- not run: why --> above the block")
+
+
+@pytest.fixture
+def networks_as_before() -> Iterator[None]:
+    """A document may register a network: it is taken out again."""
+    before = set(networks.registered())
+    yield
+    for name in set(networks.registered()) - before:
+        networks.unregister(name)
+
+
+@pytest.mark.usefixtures("networks_as_before")
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, in one folder, with the names of the blocks before, as a reader would."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "document"}
+    for block in blocks(document):
+        if block.marked or block.language not in PYTHON | SHELL:
+            continue
+        for name in MAKERS:
+            path = tmp_path / name
+            if re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w.-])", block.source) and not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                MAKERS[name](path)
+        if block.language in PYTHON:
+            run_python(block, names)
+        else:
+            run_shell(block, monkeypatch)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_blocks_say_what_they_are(document: Path) -> None:
+    """No block is passed over because its language is one that nobody thought of."""
+    known = PYTHON | SHELL | SHOWN
+    assert [f"{block}: {block.language}" for block in blocks(document) if block.language not in known] == []
+    assert document.read_text().count("```") % 2 == 0
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    listed = re.findall(r"^::: gifnet\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.M)
+    assert sorted(listed) == sorted(gifnet.__all__)
