@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import tifffile
 import torch
-from conftest import EXAMPLES
+from conftest import EXAMPLES, ROOT
 from PIL import Image
 
 HEIGHT, WIDTH = 96, 128
@@ -166,6 +166,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "drone": drone,
     "stack": stack,
     "sets": sets,
+    "my.safetensors": lambda path: path.write_bytes((ROOT / "weights" / "gifnet.safetensors").read_bytes()) and None,
     "pairs.csv": lambda path: path.write_text("a,b,out\none.png,two.jpg,mixed\n") and None,
     "infrared.png": grey,
     "near_infrared.png": grey,
