@@ -19,7 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {"weights/README.md": "card.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changes.md"}
-COPIED = {".md", ".css", ".jpg", ".webp"}
+COPIED = {".css", ".jpg", ".js", ".md", ".webp"}
+SHIM = "https://unpkg.com/iframe-worker/shim"  # what Zensical's pages load for the search where no server is
+FOREIGN = re.compile(r"""<(?:script|img|link rel="stylesheet")[^>]*(?:src|href)="(https?:[^"]+)""")
 LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))")
 
 
@@ -60,20 +62,38 @@ def gather(folder: Path) -> None:
     shutil.copy(ROOT / "docs" / "zensical.toml", folder)
 
 
+def place(site: Path, out: Path) -> None:
+    """Copy the built site to ``out``; its pages load nothing from elsewhere.
+
+    Raises:
+        SystemExit: a script, style or picture from elsewhere.
+    """
+    if out == ROOT / "site":
+        shutil.rmtree(out, ignore_errors=True)
+    for page in site.rglob("*.html"):
+        up = "../" * len(page.relative_to(site).parent.parts)
+        text = page.read_text().replace(SHIM, f"{up}iframe-worker.js")
+        if foreign := FOREIGN.search(text):
+            raise SystemExit(f"{page.name} loads {foreign[1]} from elsewhere")
+        page.write_text(text)
+    shutil.copytree(site, out)
+    print(f"{sum(1 for _ in out.rglob('*.html'))} pages in {out}")
+
+
 def main(arguments: list[str]) -> int:
     if len(arguments) > 1 or arguments[:1] == ["--help"]:
         sys.exit(__doc__)
     serve = arguments == ["--serve"]
     out = Path(arguments[0] if arguments and not serve else ROOT / "site").resolve()
+    if out != ROOT / "site" and out.exists():
+        sys.exit(f"{out} exists; give a folder that doesn't")
     with tempfile.TemporaryDirectory() as name:
         gather(Path(name))
         command = [sys.executable, "-m", "zensical", *(["serve"] if serve else ["build", "--clean", "--strict"])]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # docstrings are those of this checkout
         status = subprocess.run(command, cwd=name, env=environment, check=False).returncode
         if status == 0 and not serve:
-            shutil.rmtree(out, ignore_errors=True)
-            shutil.copytree(Path(name) / "site", out)
-            print(f"{sum(1 for _ in out.rglob('*.html'))} pages in {out}")
+            place(Path(name) / "site", out)
     return status
 
 

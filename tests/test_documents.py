@@ -1,8 +1,12 @@
 """The documents: every code block runs, every public name is described, every link leads somewhere."""
 
+import html
+import inspect
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,3 +130,50 @@ def test_code_blocks_say_what_they_are(document: Path) -> None:
 def test_the_api_page_has_every_public_name() -> None:
     listed = re.findall(r"^::: gifnet\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.M)
     assert sorted(listed) == sorted(gifnet.__all__)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files(document: Path) -> None:
+    """In a checkout; docs/build.py holds those of the site."""
+    targets = re.findall(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)", BLOCK.sub("", document.read_text()))
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_every_page_stands_in_the_navigation() -> None:
+    named = set(re.findall(r'"([\w/]+\.md)"', (ROOT / "docs" / "zensical.toml").read_text()))
+    there = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert named - {"card.md", "changes.md", "contributing.md"} == there
+
+
+def test_the_gallery_shows_its_pictures() -> None:
+    shown = set(re.findall(r"\(gallery/([\w.]+)\)", (ROOT / "docs" / "gallery.md").read_text()))
+    there = {path.name: path.stat().st_size for path in (ROOT / "docs" / "gallery").iterdir()}
+    assert shown == there.keys()
+    assert sum(there.values()) <= 600_000
+
+
+@pytest.mark.slow
+def test_the_gallery_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.setattr("sys.argv", ["make_gallery.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / "make_gallery.py"), run_name="__main__")
+    there = {path.name for path in (ROOT / "docs" / "gallery").iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == there
+
+
+@pytest.mark.slow
+def test_the_site_shows_the_api(tmp_path: Path) -> None:
+    """Signatures and docstrings of every public name; and no page of the site loads anything from elsewhere."""
+    pytest.importorskip("zensical", reason="needs the extra [docs]")
+    command = [sys.executable, str(ROOT / "docs" / "build.py"), str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = html.unescape(re.sub(r"<[^>]+>", "", (tmp_path / "site" / "api.html").read_text()))
+    page = " ".join(page.split())
+    for name in gifnet.__all__:
+        assert f"gifnet.{name}" in page
+        value = getattr(gifnet, name)
+        if callable(value):
+            first = (inspect.getdoc(value) or "").partition("\n\n")[0]
+            assert first
+            assert " ".join(first.replace("``", "").split()) in page.replace("`", ""), name
