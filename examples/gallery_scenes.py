@@ -98,6 +98,7 @@ def hills_in_haze(height: int = 320, width: int = 480) -> tuple[Array, Array]:
         clear = np.exp(-HAZE * distance[index] / 1000)
         sky = AIR * (1 - 0.5 * (1 - rows[:, None] / (0.3 * height)).clip(0, 1) * [0.9, 0.55, 0.1, 1.4])
         picture[:, column] = np.where(hit[:, None], surface * clear + AIR * (1 - clear), sky)
+    picture[..., 3] *= 0.5  # a shorter exposure
     picture = encoded(picture + 0.002 * np.random.default_rng(6).standard_normal(picture.shape))
     return picture[..., 3], picture[..., :3]
 
