@@ -22,6 +22,8 @@ import gifnet
 from gifnet import Fuser
 from gifnet.batch.pipeline import overlapped
 from gifnet.execution import threads
+from gifnet.execution.plan import Plan
+from gifnet.execution.shares import planned
 from gifnet.execution.threads import Threads, alone, can_use_one_core
 from gifnet.networks.gifnet import GIFNet
 
@@ -236,6 +238,24 @@ def test_a_call_can_be_interrupted_at_any_moment(fuser: Fuser, pair: tuple[np.nd
 @pytest.mark.slow
 def test_a_call_can_be_interrupted_at_any_moment_often(fuser: Fuser, pair: tuple[np.ndarray, np.ndarray]) -> None:
     interrupt_calls(fuser, pair, 500)
+
+
+@unix
+def test_waiting_can_be_interrupted_at_any_moment() -> None:
+    """The waits alone, where ``concurrent.futures`` and ``threading.Condition`` leave locks taken now and then."""
+    moments = np.random.default_rng(2)
+    cpu = torch.device("cpu")
+    plan = Plan(None, (), bytes=1)
+
+    def wait() -> None:
+        for _ in range(1000):
+            workers.submit(time.sleep, 1e-5).result()
+            with planned(cpu, 0, lambda others: plan):
+                pass
+
+    with Threads(2, "gifnet-test") as workers:
+        assert sum(interrupted(wait, moments.uniform(2e-5, 2e-4)) for _ in range(3000)) == 3000
+    assert_none_left()
 
 
 @unix
