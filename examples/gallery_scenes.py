@@ -1,13 +1,9 @@
 """Scenes of the gallery that no camera took: a hot cup, hills in haze, a section of a head, fields from above.
 
-They are drawn from photographs and measurements in the public domain that ship with scikit-image ("coffee", Rachel
-Michetti, CC0) and Matplotlib (elevations around Jacksboro, Tennessee, U.S. Geological Survey), and from formulas.
-Images are arrays in [0, 1] unless something else is said.
+The cup is drawn over a photograph in the public domain that ships with scikit-image ("coffee", Rachel Michetti, CC0);
+the others are made by formulas alone. Images are arrays in [0, 1] unless something else is said.
 """
 
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 from make_pairs import encoded, linear
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
@@ -60,10 +56,16 @@ def hot_cup() -> tuple[Array, Array]:
     return celsius.astype(np.float32), encoded(dim)
 
 
-def elevations() -> Array:
-    """Metres above the sea, (H, W); pixels of 75 m in both directions, nearly."""
-    path = Path(matplotlib.get_data_path()) / "sample_data" / "jacksboro_fault_dem.npz"
-    return np.load(path)["elevation"].astype(float)
+def elevations(height: int = 344, width: int = 403) -> Array:
+    """Ridges and valleys: metres above the sea, (H, W); pixels of 75 m."""
+    random = np.random.default_rng(21)
+    total = np.zeros((height, width))
+    for size, share in ((90, 1.0), (45, 0.5), (22, 0.3), (11, 0.15), (5, 0.06)):
+        small = random.standard_normal((height // size + 4, width // size + 4))
+        smooth = zoom(small, size, order=3)[:height, :width]
+        total += share * (1 - np.abs(smooth).clip(0, 2)) * (0.4 + total.clip(0, 1))
+    total -= total.min()
+    return 240 + 840 * total / total.max()
 
 
 def hills_in_haze(height: int = 320, width: int = 480) -> tuple[Array, Array]:
@@ -98,7 +100,7 @@ def hills_in_haze(height: int = 320, width: int = 480) -> tuple[Array, Array]:
         clear = np.exp(-HAZE * distance[index] / 1000)
         sky = AIR * (1 - 0.5 * (1 - rows[:, None] / (0.3 * height)).clip(0, 1) * [0.9, 0.55, 0.1, 1.4])
         picture[:, column] = np.where(hit[:, None], surface * clear + AIR * (1 - clear), sky)
-    picture[..., 3] *= 0.5  # a shorter exposure
+    picture[..., 3] *= 0.7  # a shorter exposure
     picture = encoded(picture + 0.002 * np.random.default_rng(6).standard_normal(picture.shape))
     return picture[..., 3], picture[..., :3]
 

@@ -1,6 +1,6 @@
 """Makes the pictures of docs/gallery.md: for each task its inputs and what the bundled weights make of them.
 
-    pip install 'gifnet[train]' scikit-image scipy
+    pip install scikit-image scipy
     python examples/make_gallery.py [OUT_DIR]      # docs/gallery by default
 
 The inputs come from ``examples/data`` (``make_pairs.py`` says what from), from photographs in the public domain that
