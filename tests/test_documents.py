@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,9 @@ def run_shell(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     for words in block.commands():
         if words[0] == "gifnet":
             assert main(words[1:]) == 0, f"{block}: {shlex.join(words)}"
+        elif words[:2] == ["pip", "install"]:
+            extras = {extra for word in words[2:] for extra in re.findall(r"[\w-]+", word.partition("[")[2])}
+            assert extras <= set(metadata("gifnet").get_all("Provides-Extra") or ()), f"{block}: {shlex.join(words)}"
         elif words[0] == "python" and words[1].startswith("examples/"):
             monkeypatch.setattr("sys.argv", words[1:])
             runpy.run_path(str(ROOT / words[1]), run_name="__main__")
@@ -99,7 +103,7 @@ def networks_as_before() -> Iterator[None]:
 def test_code_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, in one folder, with the names of the blocks before, as a reader would."""
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "document"}
+    names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(document):
         if block.marked or block.language not in PYTHON | SHELL:
             continue
