@@ -1,5 +1,6 @@
 """The files that the documents' code blocks name: small, and made for a block before it runs."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,6 +144,10 @@ def sets(path: Path) -> None:
         grey(path / "task" / letter / "one.png")
 
 
+def weights(path: Path) -> None:
+    shutil.copy(ROOT / "weights" / "gifnet.safetensors", path)
+
+
 def stack(path: Path) -> None:
     path.mkdir()
     for number in range(3):
@@ -166,7 +171,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "drone": drone,
     "stack": stack,
     "sets": sets,
-    "my.safetensors": lambda path: path.write_bytes((ROOT / "weights" / "gifnet.safetensors").read_bytes()) and None,
+    "my.safetensors": weights,
+    "RUN_DIR/best.safetensors": weights,
     "pairs.csv": lambda path: path.write_text("a,b,out\none.png,two.jpg,mixed\n") and None,
     "infrared.png": grey,
     "near_infrared.png": grey,
