@@ -3,7 +3,6 @@
     pip install -c constraints.txt -e ".[docs]"
     python docs/build.py            # into site/; open site/index.html
     python docs/build.py OUT_DIR
-    python docs/build.py --serve    # at http://localhost:8000; pages are gathered once
 
 Links between documents are those that work in a checkout, such as ``../weights/README.md``. They are turned into links
 between pages; one to a file that is no page is an error, as all of Zensical's warnings are.
@@ -81,18 +80,17 @@ def place(site: Path, out: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) > 1 or arguments[:1] == ["--help"]:
+    if len(arguments) > 1 or (arguments and arguments[0].startswith("-")):
         sys.exit(__doc__)
-    serve = arguments == ["--serve"]
-    out = Path(arguments[0] if arguments and not serve else ROOT / "site").resolve()
+    out = Path(arguments[0] if arguments else ROOT / "site").resolve()
     if out != ROOT / "site" and out.exists():
         sys.exit(f"{out} exists; give a folder that doesn't")
     with tempfile.TemporaryDirectory() as name:
         gather(Path(name))
-        command = [sys.executable, "-m", "zensical", *(["serve"] if serve else ["build", "--clean", "--strict"])]
+        command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # docstrings are those of this checkout
         status = subprocess.run(command, cwd=name, env=environment, check=False).returncode
-        if status == 0 and not serve:
+        if status == 0:
             place(Path(name) / "site", out)
     return status
 
