@@ -181,3 +181,9 @@ def test_the_site_shows_the_api(tmp_path: Path) -> None:
             first = (inspect.getdoc(value) or "").partition("\n\n")[0]
             assert first
             assert " ".join(first.replace("``", "").split()) in page.replace("`", ""), name
+
+
+def test_the_start_page_names_every_extra() -> None:
+    rows = re.findall(r"^\| (`.+`) \|", (ROOT / "docs" / "index.md").read_text(), re.M)
+    named = {extra for row in rows for extra in re.findall(r"`(\w+)`", row)}
+    assert named == set(metadata("gifnet").get_all("Provides-Extra") or ()) - {"docs", "lint", "test"}
