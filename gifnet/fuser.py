@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
@@ -277,24 +277,29 @@ class Fuser(Pretrained):
         execution: Execution = DEFAULT,
         out: Any = None,
         depth: DepthMap | None = None,
+        seen: Callable[[Picture], object] | None = None,
     ) -> Any:
-        """``fuse`` of two or more images, its options already checked; ``depth`` is filled with their depth map."""
+        """``fuse`` of two or more images, its options already checked.
+
+        ``depth`` is filled with their depth map. ``seen`` is called with each image as it is fused: stretched, aligned,
+        cropped to what all show.
+        """
         if any(map(is_labelled, images)):
             labelled = Labelled.of(images, preparation, out)
-            return labelled.label(self.fuse_images(labelled.arrays, preparation, execution, out, depth))
+            return labelled.label(self.fuse_images(labelled.arrays, preparation, execution, out, depth, seen))
         if is_dask(images[0]):
             check_lazy(len(images), out, depth)
             return fuse_lazily(self.task_model(enhancing=False), images, preparation, execution)
         if len(images) > 2:
-            return self._fuse_stack(images, preparation, execution, out, depth)
+            return self._fuse_stack(images, preparation, execution, out, depth, seen)
         named = dict(zip("ab", images, strict=True))
         self.check_memory(execution, preparation.page, named, out)
         first, second = (read(image, name, preparation.page) for name, image in named.items())
         first, second = preparation.pair(first, second)
         check_alike(first, second)
         first, second = map(OneProfile(), (first, second))
-        if depth is not None:
-            for picture in (first, second):
+        for picture in (first, second):
+            if depth is not None:
                 depth.add(sharpness(colour.split(picture.load().pixels)[0].to(first.device)))
         fuse = partial(self._execute, execution, strength=None, out=None)
         return with_bands(self._execute(execution, first, second, None, out), (first, second), fuse)
@@ -306,6 +311,7 @@ class Fuser(Pretrained):
         execution: Execution,
         out: Any,
         depth: DepthMap | None,
+        seen: Callable[[Picture], object] | None,
     ) -> Any:
         if preparation.resize is not None or out is not None:
             raise InputError(f"resize and out: for two images only; {OF_STACKS}")
@@ -324,6 +330,8 @@ class Fuser(Pretrained):
         placed = pictures()
         if motion is not None:
             placed = align_stack(placed, motion, preparation.limits).apply(pictures(again=True))
+        if seen is not None:
+            placed = _showing(placed, seen)
         return fuse_stack(placed, partial(self.fuse_planes, execution=execution), depth)
 
     @in_plain_context
@@ -412,3 +420,11 @@ class Fuser(Pretrained):
         form = self._enhancing_form if enhancing else self._form
         execution.run(form, self.device, (height, width), [job(index) for index in range(count)], image_bytes)
         return canvas.result()
+
+
+def _showing(pictures: Iterator[Picture], seen: Callable[[Picture], object]) -> Iterator[Picture]:
+    """The pictures, each told of as it passes."""
+    for picture in pictures:
+        seen(picture)
+        yield picture
+        del picture  # before the next is read

@@ -37,6 +37,7 @@ LAYERS = (
     "metrics",
     "evaluation",
     "training",
+    "demo",
     "cli",
     "__main__",
     "",
@@ -139,6 +140,7 @@ def importers_of(library: str, package: Path) -> list[str]:
 
 
 PACKAGE = ROOT / "gifnet"
+ELSEWHERE = {"gifnet.weights", "gifnet.demo.pictures"}  # packages of data, whose folders lie beside the package
 
 
 def test_every_module_has_a_layer() -> None:
@@ -184,7 +186,7 @@ def test_every_package_is_shipped() -> None:
     listed = re.search(r"^packages = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)
     assert listed
     folders = {path.parent.relative_to(ROOT) for path in PACKAGE.rglob("__init__.py")}
-    assert set(re.findall(r'"(.*?)"', listed[1])) == {".".join(folder.parts) for folder in folders} | {"gifnet.weights"}
+    assert set(re.findall(r'"(.*?)"', listed[1])) == {".".join(folder.parts) for folder in folders} | ELSEWHERE
 
 
 @pytest.fixture

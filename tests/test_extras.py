@@ -21,8 +21,8 @@ from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
 OPTIONAL = (
-    "av", "cv2", "dask", "distributed", "imagecodecs", "lightning_utilities", "matplotlib", "onnx", "onnxruntime",
-    "OpenEXR", "pillow_heif", "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics", "xarray",
+    "av", "cv2", "dask", "distributed", "gradio", "imagecodecs", "lightning_utilities", "matplotlib", "onnx",
+    "onnxruntime", "OpenEXR", "pillow_heif", "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics", "xarray",
 )  # fmt: skip
 ALSO = {"pillow_heif": ("pi_heif",)}  # what stands in for a package
 STARTS = {  # of files that an extra reads
@@ -111,6 +111,13 @@ def connect(folder: Path) -> object:
         return client
 
 
+def open_page(folder: Path) -> object:
+    from gifnet.demo import launch
+
+    launch(no_browser=True)
+    return None
+
+
 def train(folder: Path) -> object:
     from gifnet.training import check_installed
 
@@ -122,6 +129,7 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("align", "cv2", fuse_aligned),
     ("dask", "distributed", connect),
     ("dask", "dask", sharpen_labelled),
+    ("demo", "gradio", open_page),
     ("dicom", "pydicom", read_of("dcm")),
     ("exr", "OpenEXR", read_of("exr")),
     ("heif", "pillow_heif", read_of("heic")),
@@ -169,6 +177,7 @@ def test_what_needs_an_extra_says_how_to_install_it(
         ("onnx", "onnx", ["export", "-o", "out.onnx"]),
         ("onnxruntime", "onnx", ["export", "-o", "out.onnx"]),
         ("av", "video", ["video", "a.mp4", "b.mp4", "-o", "out.mp4"]),
+        ("gradio", "demo", ["demo", "--no-browser"]),
         ("matplotlib", "train", ["eval", "a", "b", "--plot", "plot.png"]),
         ("matplotlib", "train", ["train", "a", "b", "-o", "run"]),
         ("torchmetrics", "train", ["train", "a", "b", "-o", "run"]),
@@ -197,7 +206,7 @@ def test_the_command_says_it_in_one_line(
 
 def test_every_extra_is_tried() -> None:
     extras = set(metadata("gifnet").get_all("Provides-Extra") or ())
-    assert {extra for extra, _, _ in WORK} == extras - {"test", "lint"}
+    assert {extra for extra, _, _ in WORK} == extras - {"docs", "lint", "test"}
 
 
 def test_a_package_that_does_not_load_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

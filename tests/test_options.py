@@ -14,6 +14,7 @@ import torch
 import gifnet
 from gifnet import InputError, models
 from gifnet.cli.main import build_parser
+from gifnet.demo import launch
 from gifnet.evaluation import evaluate_folders, evaluate_sets
 from gifnet.execution.running import Execution
 from gifnet.models import Model
@@ -55,6 +56,7 @@ FUNCTIONS: list[tuple[Callable[..., Any], tuple[Option[Any], ...], set[str]]] = 
     (gifnet.export_onnx, EXPORT, {"path"}),
     (evaluate_folders, EVALUATION, {"a_dir", "b_dir", "models"}),
     (evaluate_sets, EVALUATION, {"sets_dir", "models"}),
+    (launch, (), set()),
 ]
 PARAMETERS = pytest.mark.parametrize(
     ("function", "variants", "inputs"), FUNCTIONS, ids=[function.__qualname__ for function, *_ in FUNCTIONS]
@@ -154,6 +156,7 @@ VERBS: dict[str, tuple[list[Callable[..., Any]], dict[str, str]]] = {
     "align": ([gifnet.align], {"crop": "of Alignment", "json": "Alignment.as_dict"}),
     "pansharpen": ([pansharpen_files], {}),
     "export": ([gifnet.export_onnx], {}),
+    "demo": ([launch], {}),
     "eval": (
         [evaluate_folders, evaluate_sets],
         {
@@ -262,6 +265,8 @@ def test_what_is_no_number_is_refused(option: Option[Any], no_number: object) ->
         (declared.EXECUTOR, 4),
         (declared.OFFSET, "1"),
         (declared.OFFSET, float("inf")),
+        (declared.PORT, 0),
+        (declared.PORT, "7860"),
     ],
 )
 def test_what_is_no_value_is_refused(option: Option[Any], wrong: object) -> None:

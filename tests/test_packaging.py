@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    names = ("gifnet", "weights", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
+    names = ("gifnet", "weights", "examples", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
     for name in names:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
@@ -41,6 +41,8 @@ def test_wheel_holds_the_package_and_its_weights(wheel: Path) -> None:
     assert "gifnet/weights/gifnet.safetensors" in names
     assert "gifnet/weights/README.md" in names
     assert "gifnet/py.typed" in names
+    pictures = {f"gifnet/demo/pictures/{path.name}" for path in EXAMPLES.glob("*.jpg")}
+    assert pictures == {name for name in names if name.startswith("gifnet/demo/pictures/")} != set()
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "gifnet").rglob("*.py")}
     assert sources <= set(names), "a package is missing from pyproject.toml"
     assert {name.split("/")[0] for name in names} == {"gifnet", wheel.name.rsplit("-py3", 1)[0] + ".dist-info"}

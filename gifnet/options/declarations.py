@@ -443,6 +443,32 @@ SAVE_FUSED: Option[Any] = Option(
     flag=Flag(metavar="DIR"),
 )
 
+# --- the page to try it on ------------------------------------------------------------------------------
+
+HOST: Option[Any] = Option(
+    "host",
+    str,
+    "127.0.0.1",
+    'the address of this machine that the page is reached at. ``"127.0.0.1"`` is for programs of this machine only, '
+    '``"0.0.0.0"`` for everybody who reaches the machine.',
+    flag=Flag(metavar="ADDRESS", note="127.0.0.1 by default, for this machine only"),
+)
+PORT = Option(
+    "port",
+    int | None,
+    None,
+    "its port. None: the first free one from 7860.",
+    values.check_port,
+    Flag(int, "N", note="by default the first free one from 7860"),
+)
+SHARE: Option[Any] = Option(
+    "share",
+    bool,
+    False,
+    "a public link too, which passes all data through Gradio's servers. Best effort, for a week at most.",
+)
+NO_BROWSER: Option[Any] = Option("no_browser", bool, False, "open no browser, only say where the page is.")
+
 # --- the command line only ----------------------------------------------------------------------------
 
 MAX_PIXELS: Option[Any] = Option(

@@ -307,6 +307,15 @@ def check_offset(offset: Any) -> float:
     return float(offset)
 
 
+def check_port(port: Any) -> int | None:
+    """The number of a port, or None."""
+    if port is None:
+        return None
+    if not is_integer(port) or not 1 <= port <= 65535:
+        raise InputError(f"port: {port!r}; give a number from 1 to 65535")
+    return int(port)
+
+
 # --- from the command line's texts --------------------------------------------------------------------
 
 
