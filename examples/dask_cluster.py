@@ -1,4 +1,4 @@
-"""A scene larger than memory, fused by several processes of this machine: a Dask cluster like any other.
+"""A scene that is never in memory as a whole, fused by several processes: a Dask cluster like any other.
 
     python examples/dask_cluster.py fused.zarr --size 20000                 # two workers of 4 GB each
     python examples/dask_cluster.py fused.zarr --size 4000 --workers 1 --memory 2GB
