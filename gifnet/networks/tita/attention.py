@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .swin import MASKED
-
+APART = -1000.0  # its power is 0. That of the plain form's -100 is a denormal number, which processors are slow with
 SAFE = (1e-30, 1e30)  # sums of exponentials in between are exact to rounding
 
 
@@ -21,7 +20,7 @@ class Grid(NamedTuple):
 
     rows: int
     columns: int
-    window: int
+    window: int  # pixels a side
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, grid: Grid | None = None) -> Tensor:
@@ -78,7 +77,7 @@ def _halves(window: int, like: Tensor) -> tuple[Tensor, Tensor]:
     side = torch.arange(window, device=like.device) >= window // 2
     below = side[:, None].expand(window, window).flatten()
     beside = side[None, :].expand(window, window).flatten()
-    apart = [(half[:, None] != half[None, :]).to(like.dtype) * MASKED for half in (below, beside)]
+    apart = [(half[:, None] != half[None, :]).to(like.dtype) * APART for half in (below, beside)]
     return apart[0], apart[1]
 
 

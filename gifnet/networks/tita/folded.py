@@ -50,8 +50,10 @@ class Affine(nn.Module):
 
     def add_to(self, x: Tensor, tokens: Tensor) -> Tensor:
         """``x`` plus the layer's result; in place but in training."""
-        if torch.is_grad_enabled() or x.dtype != self.weight.dtype:
+        if torch.is_grad_enabled():
             return x + self(tokens)
+        if x.dtype != self.weight.dtype:
+            return x.add_(self(tokens))
         return x.add_(self.bias).addmm_(tokens, self.weight.T)
 
 
@@ -135,7 +137,11 @@ class WindowBias(nn.Module):
         if query.device.type == "cpu":
             return attend(query, key, value, self._of(shape), shape.grid)
         attended = F.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=self._of(shape)[None], scale=1.0
+            query.transpose(1, 2),
+            key.transpose(1, 2),
+            value.transpose(1, 2),
+            attn_mask=self._of(shape)[None],
+            scale=1.0,
         )
         return attended.transpose(1, 2).reshape(-1, query.shape[-1] * self.heads)
 
