@@ -2,7 +2,8 @@
 
 ``fuse(a, b)`` combines two or more aligned images of one scene, ``enhance(x)`` improves one, ``load(...)`` gives the
 model behind both. ``fuse_files`` and ``fuse_folders`` work on files, ``fuse_video`` and ``fuse_frames`` on videos and
-cameras, ``pansharpen`` on multispectral bands, and ``align`` brings two images into line.
+cameras, ``pansharpen`` on multispectral bands; ``align`` brings two images into line, and ``export_onnx`` writes a
+model for other programs.
 
 Each name is imported when it is first used, so that a part of the package can be imported without the others.
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .api import enhance, fuse, load
     from .batch.files import enhance_file, fuse_files
     from .batch.folders import enhance_folder, fuse_folders
+    from .export.onnx_file import export_onnx
     from .fuser import Fuser
     from .pansharpening.dispatch import pansharpen
     from .prepare.alignment import Alignment, align
@@ -35,6 +37,7 @@ __all__ = [
     "enhance",
     "enhance_file",
     "enhance_folder",
+    "export_onnx",
     "fuse",
     "fuse_files",
     "fuse_folders",
@@ -51,6 +54,7 @@ _HOMES = {
     "enhance": "api",
     "enhance_file": "batch.files",
     "enhance_folder": "batch.folders",
+    "export_onnx": "export.onnx_file",
     "fuse": "api",
     "fuse_files": "batch.files",
     "fuse_folders": "batch.folders",

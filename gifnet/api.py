@@ -8,6 +8,7 @@ from PIL import Image
 from .checkpoints.hub import BUNDLED
 from .execution.running import Execution
 from .fuser import Depth, Kind
+from .images.lazy import ArrayLike
 from .images.picture import ReadablePicture
 from .images.reading import ImageLike, Images, SupportsRead, images_of
 from .models import EnhanceOptions, FuseOptions, Model, fuser_of, load
@@ -52,7 +53,7 @@ def fuse(
 ) -> "tuple[Any, Depth]": ...
 @overload
 def fuse(
-    a: "Images | SupportsRead | ReadablePicture",
+    a: "Images | SupportsRead | ReadablePicture | ArrayLike",
     b: ImageLike | None = None,
     *more: ImageLike,
     return_depth: Literal[False] = False,
@@ -87,7 +88,9 @@ def fuse(
         a: a path, encoded bytes, a file object (as its bytes), a PIL image, a numpy array (H×W or H×W×C) or a torch
             tensor (C×H×W or B×C×H×W); C is 1 (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating
             point in [0, 1]. In infrared-visible pairs this is the infrared. Alone, without ``b``: a list or tuple of
-            images, or a file that holds several (a TIFF, a GIF), whose pages are a stack.
+            images, or a file that holds several (a TIFF, a GIF), whose pages are a stack; or one raster of RGB and
+            near infrared, which are fused. Of a Dask array the result is a lazy one, computed chunk by chunk; an
+            ``xarray.DataArray`` keeps its labels (extra ``[dask]``, docs/cluster.md).
         b: an image of the same height and width; of any other kind and dtype.
         more: the further images of a focus stack or exposure bracket. Of three or more images, the order does not
             matter but for the result's kind, and files are read one at a time. With ``align``, the first one's grid is
@@ -173,6 +176,8 @@ def enhance(x: Kind, strength: float = ..., **options: "Unpack[EnhanceOptions]")
 def enhance(
     x: "str | os.PathLike[str]", strength: float = ..., **options: "Unpack[EnhanceOptions]"
 ) -> Image.Image | Any: ...
+@overload
+def enhance(x: ArrayLike, strength: float = ..., **options: "Unpack[EnhanceOptions]") -> Any: ...
 
 
 def enhance(
@@ -193,7 +198,8 @@ def enhance(
 
     Args:
         x: a path, encoded bytes, a PIL image, a numpy array (H×W or H×W×C) or a torch tensor (C×H×W or B×C×H×W); C is 1
-            (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1].
+            (grey), 3 (R, G, B) or 4 (R, G, B, alpha); uint8, uint16, or floating point in [0, 1]. Or a Dask array or an
+            ``xarray.DataArray``, with labels kept; of a Dask array the result is a lazy one.
         strength: from 0 (the image as it is) to 1 (the network's result). Between them, a blend of luminances.
         page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1

@@ -11,22 +11,22 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .checkpoints.format import network_sha256
+from .checkpoints.pretrained import Pretrained
+from .chunked.fusing import check_lazy, fuse_lazily
+from .chunked.kinds import is_dask, is_labelled
+from .chunked.labelled import Labelled
+from .chunked.model import TaskModel
 from .errors import InputError
 from .execution.context import in_plain_context
-from .execution.device import choose_device, choose_dtype
-from .execution.form import Sink, Source, over_time, plane_jobs
-from .execution.margins import Margins
-from .execution.progress import reporter
+from .execution.form import Sink, Source, finite_sink, over_time, plane_jobs
 from .execution.running import DEFAULT, Execution
 from .execution.threads import alone
-from .execution.tiles import cut
 from .images import colour
-from .images.canvas import Canvas, canvas_for
-from .images.chroma import MARGIN
-from .images.merging import Merged, enhanced, with_chroma_of, with_chroma_of_both
+from .images.canvas import canvas_for
+from .images.lazy import ArrayLike
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
+from .images.rasters import with_bands, without_bands
 from .images.reading import ImageLike, Images, SupportsRead, bytes_to_read, images_of, read
 from .networks.registry import enhancing_form, inference_form
 from .options.declarations import RETURN_DEPTH, STRENGTH
@@ -34,6 +34,7 @@ from .options.keywords import EnhanceImageOptions, FuseImagesOptions
 from .options.values import Align, Colour, Device, Dtype, Memory, Progress, Resize, Stretch, Tile
 from .prepare.preparation import Preparation
 from .regions import Region
+from .results import copied, sinks
 from .stack.alignment import align_stack
 from .stack.composition import argument_names, fuse_stack
 from .stack.depth import DepthMap
@@ -43,12 +44,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Depth: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
-COPIED = 1024  # pixels a side of what is copied at once
 
 Kind = TypeVar("Kind", bytes, Image.Image, "np.ndarray[Any, Any]", Tensor)
 
 
-class Fuser:
+class Fuser(Pretrained):
     """A loaded model. Immutable, so several threads may use one at once; ``to`` gives another.
 
     Made by ``gifnet.load``; see ``gifnet.fuse`` and ``gifnet.enhance`` for what its methods take and give.
@@ -61,27 +61,31 @@ class Fuser:
         dtype: Dtype = "auto",
         name: str = "",
         sha256: str | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
-        self.device = choose_device(device)
-        self.dtype = choose_dtype(dtype, self.device)
-        self.name = name
-        self._sha256 = sha256
-        self._network = network
+        super().__init__(network, device, dtype, name, sha256, notes)
+        self.is_over_time = False  # made by ``over_time``
         self._form = alone(inference_form, network, self.dtype).to(self.device)
         enhancing = alone(enhancing_form, network, self.dtype)
         self._enhancing_form = self._form if enhancing is None else enhancing.to(self.device)
 
     @property
-    def sha256(self) -> str:
-        """The SHA-256, in hexadecimal, of the file that the weights were read from; else of the file that they make."""
-        return self._sha256 or network_sha256(self._network)
+    def network(self) -> nn.Module:
+        """The network in its plain form, float32 on the CPU; not to be changed."""
+        return self._network
+
+    @property
+    def file_sha256(self) -> str | None:
+        """The SHA-256, in hexadecimal, of the file that the weights were read from; None if there is none."""
+        return self._sha256
 
     def __repr__(self) -> str:
         return f"Fuser({self.name!r}, device='{self.device}', dtype='{str(self.dtype).removeprefix('torch.')}')"
 
     def to(self, device: Device | None = None, dtype: Dtype = "auto") -> "Fuser":
         """The same model on another device (None: this one) or in another precision ("auto": the device's own)."""
-        return Fuser(self._network, self.device if device is None else device, dtype, self.name, self._sha256)
+        device = self.device if device is None else device
+        return Fuser(self._network, device, dtype, self.name, self._sha256, self.notes)
 
     def over_time(self) -> "Fuser":
         """The same model for the images of one video, in their order and from one thread at a time.
@@ -90,6 +94,7 @@ class Fuser:
         don't flicker with the images' noise. Weights are shared.
         """
         other = copy.copy(self)
+        other.is_over_time = True
         other._form, other._enhancing_form = over_time(self._form), over_time(self._enhancing_form)
         return other
 
@@ -127,7 +132,7 @@ class Fuser:
     @overload
     def fuse(
         self,
-        a: "Images | SupportsRead | ReadablePicture",
+        a: "Images | SupportsRead | ReadablePicture | ArrayLike",
         b: ImageLike | None = None,
         *more: ImageLike,
         return_depth: Literal[False] = False,
@@ -215,7 +220,9 @@ class Fuser:
         self, x: "str | os.PathLike[str]", strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
     ) -> Image.Image | Any: ...
     @overload
-    def enhance(self, x: ReadablePicture, strength: float = ..., **options: "Unpack[EnhanceImageOptions]") -> Any: ...
+    def enhance(
+        self, x: ReadablePicture | ArrayLike, strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
+    ) -> Any: ...
 
     def enhance(
         self,
@@ -270,20 +277,32 @@ class Fuser:
         execution: Execution = DEFAULT,
         out: Any = None,
         depth: DepthMap | None = None,
+        seen: Callable[[Picture], object] | None = None,
     ) -> Any:
-        """``fuse`` of two or more images, its options already checked; ``depth`` is filled with their depth map."""
+        """``fuse`` of two or more images, its options already checked.
+
+        ``depth`` is filled with their depth map. ``seen`` is called with each image as it is fused: stretched, aligned,
+        cropped to what all show.
+        """
+        if any(map(is_labelled, images)):
+            labelled = Labelled.of(images, preparation, out)
+            return labelled.label(self.fuse_images(labelled.arrays, preparation, execution, out, depth, seen))
+        if is_dask(images[0]):
+            check_lazy(len(images), out, depth)
+            return fuse_lazily(self.task_model(enhancing=False), images, preparation, execution)
         if len(images) > 2:
-            return self._fuse_stack(images, preparation, execution, out, depth)
+            return self._fuse_stack(images, preparation, execution, out, depth, seen)
         named = dict(zip("ab", images, strict=True))
         self.check_memory(execution, preparation.page, named, out)
         first, second = (read(image, name, preparation.page) for name, image in named.items())
         first, second = preparation.pair(first, second)
         check_alike(first, second)
         first, second = map(OneProfile(), (first, second))
-        if depth is not None:
-            for picture in (first, second):
+        for picture in (first, second):
+            if depth is not None:
                 depth.add(sharpness(colour.split(picture.load().pixels)[0].to(first.device)))
-        return self._execute(execution, first, second, None, out)
+        fuse = partial(self._execute, execution, strength=None, out=None)
+        return with_bands(self._execute(execution, first, second, None, out), (first, second), fuse)
 
     def _fuse_stack(
         self,
@@ -292,6 +311,7 @@ class Fuser:
         execution: Execution,
         out: Any,
         depth: DepthMap | None,
+        seen: Callable[[Picture], object] | None,
     ) -> Any:
         if preparation.resize is not None or out is not None:
             raise InputError(f"resize and out: for two images only; {OF_STACKS}")
@@ -302,13 +322,16 @@ class Fuser:
             one_profile = OneProfile()
             for name, image in zip(argument_names(), images, strict=False):
                 self.check_memory(execution, preparation.page, {name: image})
-                yield one_profile(preparation.one(read(image, name, preparation.page), again)).load()
+                # No name for what is read: it would hold one image while the next is read.
+                yield one_profile(preparation.one(without_bands(read(image, name, preparation.page)), again)).load()
 
         motion = preparation.motion(of_stack=True)
         # Aligning reads all images twice: what all of them show is known only in the end.
         placed = pictures()
         if motion is not None:
             placed = align_stack(placed, motion, preparation.limits).apply(pictures(again=True))
+        if seen is not None:
+            placed = _showing(placed, seen)
         return fuse_stack(placed, partial(self.fuse_planes, execution=execution), depth)
 
     @in_plain_context
@@ -322,11 +345,21 @@ class Fuser:
     ) -> Any:
         """``enhance``, its options but ``strength`` already checked."""
         strength = STRENGTH.check(strength)
+        if is_labelled(x):
+            labelled = Labelled.of([x], preparation, out)
+            return labelled.label(self.enhance_image(labelled.arrays[0], strength, preparation, execution, out))
+        if is_dask(x):
+            check_lazy(1, out, None)
+            return fuse_lazily(self.task_model(enhancing=True), [x], preparation, execution, strength)
         self.check_memory(execution, preparation.page, {"x": x}, out)
         picture = preparation.one(read(x, "x", preparation.page))
-        if strength == 0:
-            return _copied(picture, execution, out)
-        return self._execute(execution, picture, picture, strength, out)
+
+        def enhance(x: ReadablePicture, out: Any = None) -> Any:
+            if strength == 0:
+                return copied(x, execution, out)
+            return self._execute(execution, x, x, strength, out)
+
+        return with_bands(enhance(picture, out), (picture,), enhance)
 
     def check_memory(
         self, execution: Execution, page: int | None, images: Mapping[str, ImageLike], out: Any = None
@@ -355,17 +388,13 @@ class Fuser:
         """
         execution.run(self._form, self.device, (height, width), [(source, self._checked(sink))], 0)
 
+    def task_model(self, enhancing: bool) -> TaskModel:
+        """The model for tasks, which may run in other processes."""
+        return TaskModel(self._network, self.device, self.dtype, self.name, self._sha256, enhancing)
+
     def _checked(self, sink: Sink) -> Sink:
-        """A sink that refuses what is no image: planes are numbers, so this is the weights' doing."""
-
-        def checked(region: Region, fused: Tensor) -> None:
-            if not fused.isfinite().all():
-                precision = str(self.dtype).removeprefix("torch.")
-                advice = "other weights" if self.dtype == torch.float32 else "dtype='float32', or other weights"
-                raise InputError(f"{self.name or 'model'}: its weights give no numbers in {precision}; use {advice}")
-            sink(region, fused)
-
-        return checked
+        """A sink that refuses what is no image."""
+        return finite_sink(sink, self.name, self.dtype)
 
     def _execute(
         self, execution: Execution, first: ReadablePicture, second: ReadablePicture, strength: float | None, out: Any
@@ -378,7 +407,7 @@ class Fuser:
         result = first.info() if enhancing else first.fused_with(second)
         count, (height, width) = first.layout.count, first.layout.sides
         canvas = canvas_for(result, (first, second), out)
-        sink = _sinks(canvas, first, second, strength)
+        sink = sinks(canvas, first, second, strength)
 
         def job(index: int) -> tuple[Source, Sink]:
             def source(region: Region) -> Tensor:
@@ -393,48 +422,9 @@ class Fuser:
         return canvas.result()
 
 
-def _copied(picture: ReadablePicture, execution: Execution, out: Any) -> Any:
-    """A picture as it is, in its own kind or in ``out``."""
-    canvas = canvas_for(picture.info(), (picture,), out)
-    count, (height, width) = picture.layout.count, picture.layout.sides
-    regions = list(cut(Region(0, height, 0, width), COPIED))
-    with reporter(execution.progress) as report:
-        for done in range(count * len(regions)):
-            index, region = done // len(regions), regions[done % len(regions)]
-            canvas.write(index, region, *picture.region(index, region))
-            report(done + 1, count * len(regions))
-    return canvas.result()
-
-
-def _sinks(
-    canvas: Canvas, first: ReadablePicture, second: ReadablePicture, strength: float | None
-) -> Callable[[int], Sink]:
-    """For the image number i of two pictures: where its fused luminance goes, to become pixels on a canvas."""
-    merge: Callable[..., Merged]
-    if strength is not None:
-        merge = partial(enhanced, first, strength)
-        return _into(canvas, merge)
-    shown = first.shows_colour(), second.shows_colour()  # which may take reading all of them
-    if all(shown):
-        height, width = first.layout.sides
-        merge = partial(with_chroma_of_both, first, second)
-
-        def sink_with_margin(index: int) -> Sink:
-            def sink(region: Region, grown: Region, fused: Tensor) -> None:
-                canvas.write(index, region, *merge(index, region, grown, fused))
-
-            return Margins(Region(0, height, 0, width), MARGIN, sink)
-
-        return sink_with_margin
-    coloured = second if not first.coloured or shown[1] else first
-    return _into(canvas, partial(with_chroma_of, coloured, first, second))
-
-
-def _into(canvas: Canvas, merge: Callable[..., Merged]) -> Callable[[int], Sink]:
-    def sink_of(index: int) -> Sink:
-        def sink(region: Region, fused: Tensor) -> None:
-            canvas.write(index, region, *merge(index, region, fused))
-
-        return sink
-
-    return sink_of
+def _showing(pictures: Iterator[Picture], seen: Callable[[Picture], object]) -> Iterator[Picture]:
+    """The pictures, each told of as it passes."""
+    for picture in pictures:
+        seen(picture)
+        yield picture
+        del picture  # before the next is read

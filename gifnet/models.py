@@ -84,7 +84,7 @@ def load(
             _models.move_to_end(key)
             return _models[key]
         network, found = load_model(name_or_path, sha256=sha256)
-        fuser = Fuser(network, device, dtype, found.label, found.sha256)
+        fuser = Fuser(network, device, dtype, found.label, found.sha256, found.notes)
         for old in [old for old in _models if old._replace(files=files) == key and _same_places(old.files, files)]:
             del _models[old]  # its file has been written anew
         # Of a file that was written after ``files`` were looked at, the next call sees that it is another one.

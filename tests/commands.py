@@ -3,6 +3,7 @@
 import multiprocessing
 import multiprocessing.process
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,20 +25,79 @@ def run(*arguments: object, seconds: float = 300, **environment: str) -> subproc
 
     Raises subprocess.TimeoutExpired after that many seconds.
     """
-    if sys.platform != "linux":
-        return run_fresh(*arguments, **environment)
-    words = [str(argument) for argument in arguments]
-    with tempfile.TemporaryDirectory() as folder:
-        logs = Path(folder, "out"), Path(folder, "err")
-        process = forked(_command_line, words, os.getcwd(), {**os.environ, **environment}, *map(str, logs))
-        process.join(seconds)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(words, seconds)
-        out, err = (log.read_text() for log in logs)
-    assert process.exitcode is not None
-    return subprocess.CompletedProcess(words, process.exitcode, out, err)
+    return Command(*arguments, **environment).result(seconds)
+
+
+def run_code(code: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``python -c`` in a folder; where forking is safe the process has imported torch before, but not gifnet."""
+    return _Process(_code, code, ["-c", code], folder or Path.cwd()).result()
+
+
+class _Process:
+    """A process under way, its output in files: a function's in one that is forked where that is safe, else Python's.
+
+    ``python`` are the arguments of the latter; ``environment`` are variables that differ from this process's.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], object],
+        argument: object,
+        python: list[str],
+        folder: Path,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self._python, self._logs = python, tempfile.TemporaryDirectory()
+        paths = [os.path.join(self._logs.name, name) for name in ("out", "err")]
+        variables = {**os.environ, **(environment or {})}
+        self._forked = self._started = None
+        if sys.platform == "linux":
+            self._forked = forked(_in_place, function, argument, str(folder), variables, paths)
+        else:
+            with open(paths[0], "w") as out, open(paths[1], "w") as err:
+                words = [sys.executable, *python]
+                self._started = subprocess.Popen(words, stdout=out, stderr=err, cwd=folder, env=variables)
+
+    def is_alive(self) -> bool:
+        return self._forked.is_alive() if self._forked else bool(self._started and self._started.poll() is None)
+
+    def send_signal(self, number: int) -> None:
+        process = self._forked or self._started
+        if process and process.pid and self.is_alive():
+            os.kill(process.pid, number)
+
+    def result(self, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+        """Its status and output, once it has ended.
+
+        Raises subprocess.TimeoutExpired, and ends it, after that many seconds.
+        """
+        with self._logs as logs:
+            try:
+                status = self._wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+                self._wait(seconds)
+                raise
+            paths = (Path(logs, name) for name in ("out", "err"))
+            out, err = (path.read_text() if path.exists() else "" for path in paths)  # it may be killed before both
+        return subprocess.CompletedProcess(self._python, status, out, err)
+
+    def _wait(self, seconds: float) -> int:
+        if self._started:
+            return self._started.wait(seconds)
+        assert self._forked
+        self._forked.join(seconds)
+        if self._forked.exitcode is None:
+            raise subprocess.TimeoutExpired(self._python, seconds)
+        return self._forked.exitcode
+
+
+class Command(_Process):
+    """A command under way; where forking is safe, in a process that has imported gifnet and loaded its model before."""
+
+    def __init__(self, *arguments: object, **environment: str) -> None:
+        words = [str(argument) for argument in arguments]
+        super().__init__(_command_line, words, ["-m", "gifnet", *words], Path.cwd(), environment)
 
 
 def forked(function: Callable[..., object], *arguments: Any) -> multiprocessing.process.BaseProcess:
@@ -49,13 +109,25 @@ def forked(function: Callable[..., object], *arguments: Any) -> multiprocessing.
     return process
 
 
-def _command_line(words: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
-    """One command in a folder and an environment; all that it says goes into files, decoders in C included."""
-    for descriptor, log in enumerate((out, err), 1):
+def _in_place(
+    function: Callable[[object], object], argument: object, folder: str, variables: dict[str, str], logs: list[str]
+) -> None:
+    """A function in a folder and an environment; all that it says goes into files, decoders in C included."""
+    for descriptor, log in enumerate(logs, 1):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     os.chdir(folder)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(variables)
+    function(argument)
+
+
+def _command_line(words: list[str]) -> None:
     from gifnet.cli import main
 
     sys.exit(main(words))
+
+
+def _code(code: str) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("gifnet", "huggingface_hub")]:
+        del sys.modules[name]
+    exec(code, {"__name__": "__main__"})

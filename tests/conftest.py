@@ -1,5 +1,6 @@
 """What several test modules need: reference material where it is at hand, small models, small images."""
 
+import gc
 import os
 import sys
 import time
@@ -28,6 +29,12 @@ def shared_file(relative: str) -> Path:
     if not path.exists():
         pytest.skip(f"reference material not at hand: {relative}")
     return path
+
+
+def pytest_collection_finish() -> None:
+    """What all modules have imported stays; looking for garbage need not go through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,12 @@
 
 import ast
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import commands
 import pytest
 from conftest import ROOT
 
@@ -25,15 +25,19 @@ LAYERS = (
     "checkpoints",
     "prepare",
     "stack",
+    "results",
+    "chunked",
     "fuser",
     "models",
     "api",
+    "export",
     "batch",
     "video",
     "pansharpening",
     "metrics",
     "evaluation",
     "training",
+    "demo",
     "cli",
     "__main__",
     "",
@@ -53,12 +57,19 @@ class Import:
         return f"{self.importer or '__init__'} (line {self.line}) imports {self.imported or '__init__'}"
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def modules(package: Path) -> dict[str, Path]:
     """Every module's name, within the package, and file."""
     files = {path.relative_to(package).with_suffix(""): path for path in package.rglob("*.py")}
     return {".".join(name.parts).removesuffix("__init__").removesuffix("."): path for name, path in files.items()}
 
 
+@cache
 def imports(package: Path) -> list[Import]:
     """All imports of modules of the package by modules of the package, type checking's too."""
     known = modules(package)
@@ -68,7 +79,7 @@ def imports(package: Path) -> list[Import]:
 def imports_of(name: str, path: Path, package: str, known: dict[str, Path]) -> Iterator[Import]:
     home = [package, *name.split(".")] if name else [package]
     home = home if path.name == "__init__.py" else home[:-1]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     inside = {id(inner) for function in functions for inner in ast.walk(function)}
     for node in ast.walk(tree):
@@ -121,7 +132,7 @@ def importers_of(library: str, package: Path) -> list[str]:
     """The modules of the package that import a library from elsewhere."""
     found = []
     for name, path in modules(package).items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             found += [name for imported in names if imported.split(".")[0] == library]
@@ -129,6 +140,7 @@ def importers_of(library: str, package: Path) -> list[str]:
 
 
 PACKAGE = ROOT / "gifnet"
+ELSEWHERE = {"gifnet.weights", "gifnet.demo.pictures"}  # packages of data, whose folders lie beside the package
 
 
 def test_every_module_has_a_layer() -> None:
@@ -154,10 +166,9 @@ def test_only_the_command_line_knows_argparse() -> None:
 
 
 def test_reading_an_image_imports_no_network() -> None:
-    """In a new process, for here everything has been imported."""
+    """In another process, for here everything has been imported."""
     code = "import sys, gifnet.images.reading; print(*(name for name in sys.modules if name.startswith('gifnet')))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = done.stdout.split()
+    loaded = commands.run_code(code).stdout.split()
     assert "gifnet.images.picture" in loaded
     assert [name for name in loaded if name.startswith(("gifnet.networks", "gifnet.execution"))] == []
 
@@ -175,7 +186,7 @@ def test_every_package_is_shipped() -> None:
     listed = re.search(r"^packages = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)
     assert listed
     folders = {path.parent.relative_to(ROOT) for path in PACKAGE.rglob("__init__.py")}
-    assert set(re.findall(r'"(.*?)"', listed[1])) == {".".join(folder.parts) for folder in folders} | {"gifnet.weights"}
+    assert set(re.findall(r'"(.*?)"', listed[1])) == {".".join(folder.parts) for folder in folders} | ELSEWHERE
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """Without the optional packages: what needs none of them works, what needs one says so and how to install it."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.metadata import metadata
 from pathlib import Path
 
+import commands
 import imagecodecs
 import numpy as np
 import pytest
@@ -16,14 +15,16 @@ from PIL import Image
 
 import gifnet
 from gifnet import InputError, MissingExtraError, cli
+from gifnet.batch.executors import connected
 from gifnet.evaluation import evaluate_folders
 from gifnet.evaluation.figure import load_figure_class
 from gifnet.extras import require
 
 OPTIONAL = (
-    "av", "cv2", "imagecodecs", "lightning_utilities", "matplotlib", "OpenEXR", "pillow_heif", "pydicom", "rasterio",
-    "rawpy", "tifffile", "torchmetrics",
+    "av", "cv2", "dask", "distributed", "gradio", "imagecodecs", "lightning_utilities", "matplotlib", "onnx",
+    "onnxruntime", "OpenEXR", "pillow_heif", "pydicom", "rasterio", "rawpy", "tifffile", "torchmetrics", "xarray",
 )  # fmt: skip
+ALSO = {"pillow_heif": ("pi_heif",)}  # what stands in for a package
 STARTS = {  # of files that an extra reads
     "heic": b"\0\0\0\x18ftypheic",
     "raf": b"FUJIFILMCCD-RAW 0201",
@@ -80,6 +81,13 @@ def measure(folder: Path) -> object:
     return evaluate_folders(folder / "a", folder / "b", models={"mean": Mean()}, progress=False)
 
 
+def sharpen_labelled(folder: Path) -> object:
+    import xarray
+
+    ms, pan = (xarray.DataArray(photo(side, side, 0), dims=("y", "x")) for side in (10, 40))
+    return gifnet.pansharpen(ms, pan, model=gifnet.Fuser(Passing()))
+
+
 def ssim(folder: Path) -> object:
     from gifnet.metrics import ssim
 
@@ -94,6 +102,22 @@ def fuse_videos(folder: Path) -> object:
     return gifnet.fuse_video(folder / "a.mp4", folder / "b.mp4", folder / "out.mp4")
 
 
+def export(folder: Path) -> object:
+    return gifnet.export_onnx(folder / "out.onnx")
+
+
+def connect(folder: Path) -> object:
+    with connected("tcp://127.0.0.1:8786") as client:
+        return client
+
+
+def open_page(folder: Path) -> object:
+    from gifnet.demo import launch
+
+    launch(no_browser=True)
+    return None
+
+
 def train(folder: Path) -> object:
     from gifnet.training import check_installed
 
@@ -103,6 +127,9 @@ def train(folder: Path) -> object:
 WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("align", "cv2", align),
     ("align", "cv2", fuse_aligned),
+    ("dask", "distributed", connect),
+    ("dask", "dask", sharpen_labelled),
+    ("demo", "gradio", open_page),
     ("dicom", "pydicom", read_of("dcm")),
     ("exr", "OpenEXR", read_of("exr")),
     ("heif", "pillow_heif", read_of("heic")),
@@ -115,6 +142,8 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
     ("geo", "rasterio", pansharpen),
     ("metrics", "torchmetrics", measure),
     ("metrics", "torchmetrics", ssim),
+    ("onnx", "onnx", export),
+    ("onnx", "onnxruntime", export),
     ("video", "av", fuse_videos),
     ("train", "matplotlib", plot),
     ("train", "matplotlib", train),
@@ -126,7 +155,8 @@ WORK: list[tuple[str, str, Callable[[Path], object]]] = [
 def test_what_needs_an_extra_says_how_to_install_it(
     extra: str, package: str, work: Callable[[Path], object], folder: Path, hide: Callable[[str], None]
 ) -> None:
-    hide(package)
+    for name in (package, *ALSO.get(package, ())):
+        hide(name)
     with pytest.raises(MissingExtraError, match=re.escape(f": pip install 'gifnet[{extra}]'")) as caught:
         work(folder)
     assert isinstance(caught.value, InputError)
@@ -139,11 +169,15 @@ def test_what_needs_an_extra_says_how_to_install_it(
     [
         ("cv2", "align", ["align", "a/x.png", "b/x.png"]),
         ("cv2", "align", ["fuse", "a/x.png", "b/x.png", "-o", "out.png", "--align"]),
+        ("distributed", "dask", ["fuse", "a", "b", "-o", "out", "--scheduler", "tcp://127.0.0.1:8786"]),
         ("imagecodecs", "files", ["enhance", "deep.png", "-o", "out.png"]),
         ("pillow_heif", "heif", ["enhance", "file.heic", "-o", "out.png"]),
         ("rasterio", "geo", ["pansharpen", "ms.tif", "pan.tif", "-o", "out.tif"]),
         ("torchmetrics", "metrics", ["eval", "a", "b"]),
+        ("onnx", "onnx", ["export", "-o", "out.onnx"]),
+        ("onnxruntime", "onnx", ["export", "-o", "out.onnx"]),
         ("av", "video", ["video", "a.mp4", "b.mp4", "-o", "out.mp4"]),
+        ("gradio", "demo", ["demo", "--no-browser"]),
         ("matplotlib", "train", ["eval", "a", "b", "--plot", "plot.png"]),
         ("matplotlib", "train", ["train", "a", "b", "-o", "run"]),
         ("torchmetrics", "train", ["train", "a", "b", "-o", "run"]),
@@ -161,7 +195,8 @@ def test_the_command_says_it_in_one_line(
 ) -> None:
     monkeypatch.chdir(folder)
     before = set(folder.iterdir())
-    hide(package)
+    for name in (package, *ALSO.get(package, ())):
+        hide(name)
     assert cli.main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gifnet: ")
@@ -171,7 +206,7 @@ def test_the_command_says_it_in_one_line(
 
 def test_every_extra_is_tried() -> None:
     extras = set(metadata("gifnet").get_all("Provides-Extra") or ())
-    assert {extra for extra, _, _ in WORK} == extras - {"test", "lint"}
+    assert {extra for extra, _, _ in WORK} == extras - {"docs", "lint", "test"}
 
 
 def test_a_package_that_does_not_load_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +227,7 @@ for module in pkgutil.walk_packages(gifnet.__path__, "gifnet."):
 gifnet.fuse_files("a/x.png", "b/x.png", "out.png", device="cpu")
 gifnet.enhance_folder("a", "out", device="cpu", progress=False)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    done = commands.run_code(code, folder)
     assert done.returncode == 0, done.stderr
     for result in ("out.png", "out/x.png"):
         assert Image.open(folder / result).size == (56, 40)

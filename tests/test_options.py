@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import gifnet
 from gifnet import InputError, models
 from gifnet.cli.main import build_parser
+from gifnet.demo import launch
 from gifnet.evaluation import evaluate_folders, evaluate_sets
 from gifnet.execution.running import Execution
 from gifnet.models import Model
@@ -27,11 +29,12 @@ FOLDERS = (declared.FOLDER_PROGRESS,)
 EVALUATION = (declared.EVALUATION_PROGRESS,)
 FRAMES = (declared.VIDEO_STRETCH, declared.VIDEO_ALIGN)
 VIDEOS = (*FRAMES, declared.VIDEO_PROGRESS)
-VARIANTS = {*PANSHARPENING, *FOLDERS, *EVALUATION, *VIDEOS}
+EXPORT = (declared.EXPORT_DTYPE,)
+VARIANTS = {*PANSHARPENING, *FOLDERS, *EVALUATION, *VIDEOS, *EXPORT}
 COMMON = {
     option.name: option
     for option in vars(declared).values()
-    if isinstance(option, Option) and option not in VARIANTS and option is not declared.MAX_PIXELS
+    if isinstance(option, Option) and option not in {*VARIANTS, declared.MAX_PIXELS, declared.SCHEDULER}
 }
 
 # Each function, the options that are other ones there, and its parameters that are no options.
@@ -50,8 +53,10 @@ FUNCTIONS: list[tuple[Callable[..., Any], tuple[Option[Any], ...], set[str]]] = 
     (gifnet.pansharpen, PANSHARPENING, {"ms", "pan"}),
     (pansharpen_files, PANSHARPENING, {"ms", "pan", "out"}),
     (gifnet.align, (), {"a", "b"}),
+    (gifnet.export_onnx, EXPORT, {"path"}),
     (evaluate_folders, EVALUATION, {"a_dir", "b_dir", "models"}),
     (evaluate_sets, EVALUATION, {"sets_dir", "models"}),
+    (launch, (), set()),
 ]
 PARAMETERS = pytest.mark.parametrize(
     ("function", "variants", "inputs"), FUNCTIONS, ids=[function.__qualname__ for function, *_ in FUNCTIONS]
@@ -128,6 +133,7 @@ OTHER_FORMS = {
     "report": "stderr, where all lines go",
     "out": "--output, a file; arrays are Python's",
     "return_depth": "--depth",
+    "executor": "--scheduler",
 }
 # What the command line has beside options of functions.
 OWN_FLAGS = {
@@ -135,6 +141,7 @@ OWN_FLAGS = {
     "output": "the functions' out or out_dir, an input there",
     "quiet": "progress=False",
     "max_pixels": "PIL.Image.MAX_IMAGE_PIXELS",
+    "scheduler": "executor=, a client of Dask's",
 }
 VERBS: dict[str, tuple[list[Callable[..., Any]], dict[str, str]]] = {
     "fuse": (
@@ -148,6 +155,8 @@ VERBS: dict[str, tuple[list[Callable[..., Any]], dict[str, str]]] = {
     "video": ([gifnet.fuse_video], {}),
     "align": ([gifnet.align], {"crop": "of Alignment", "json": "Alignment.as_dict"}),
     "pansharpen": ([pansharpen_files], {}),
+    "export": ([gifnet.export_onnx], {}),
+    "demo": ([launch], {}),
     "eval": (
         [evaluate_folders, evaluate_sets],
         {
@@ -247,8 +256,17 @@ def test_what_is_no_number_is_refused(option: Option[Any], no_number: object) ->
         (declared.TILE, 63),
         (declared.PAGE, -1),
         (declared.STRENGTH, 1.01),
+        (declared.OPSET, 17),
+        (declared.OPSET, "18"),
+        (declared.OPSET, True),
+        (declared.EXPORT_DTYPE, "bfloat16"),
+        (declared.EXPORT_DTYPE, torch.float64),
+        (declared.EXECUTOR, "tcp://localhost:8786"),
+        (declared.EXECUTOR, 4),
         (declared.OFFSET, "1"),
         (declared.OFFSET, float("inf")),
+        (declared.PORT, 0),
+        (declared.PORT, "7860"),
     ],
 )
 def test_what_is_no_value_is_refused(option: Option[Any], wrong: object) -> None:

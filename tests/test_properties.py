@@ -20,11 +20,17 @@ from gifnet.images.levels import quantise
 
 NUMPY_DTYPES = ["|u1", "<u2", ">u2", "<f2", "<f4", ">f4", "<f8", ">f8"]
 TORCH_DTYPES = [torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32, torch.float64]
-QUICK = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = pytest.mark.parametrize("examples", [50, pytest.param(150, marks=pytest.mark.slow)])
 sides = st.integers(1, 12)
 
 
 FUSER = Fuser(Passing(), device="cpu")
+
+
+def so_many(examples: int) -> settings:
+    """The same ones every time."""
+    suppressed = [HealthCheck.too_slow]
+    return settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=suppressed)
 
 
 def elements(dtype: np.dtype) -> st.SearchStrategy[Any]:
@@ -136,79 +142,105 @@ def check_result(result: Any, like: Any, coloured: bool, alpha: bool) -> None:
         assert result.mode == wanted
 
 
-@QUICK
-@given(pairs())
-def test_fuse_gives_the_kind_of_its_first_input(pair: tuple[Any, Any]) -> None:
-    a, b = pair
-    before = content(a), content(b)
-    result = FUSER.fuse(a, b)
-    assert (content(a), content(b)) == before
-    has = [channels(image) for image in pair]
-    check_result(result, a, any(colour for colour, _ in has), any(alpha for _, alpha in has))
+@EXAMPLES
+def test_fuse_gives_the_kind_of_its_first_input(examples: int) -> None:
+    @so_many(examples)
+    @given(pairs())
+    def check(pair: tuple[Any, Any]) -> None:
+        a, b = pair
+        before = content(a), content(b)
+        result = FUSER.fuse(a, b)
+        assert (content(a), content(b)) == before
+        has = [channels(image) for image in pair]
+        check_result(result, a, any(colour for colour, _ in has), any(alpha for _, alpha in has))
+
+    check()
 
 
-@QUICK
-@given(st.data(), st.floats(0, 1))
-def test_enhance_gives_what_it_got(data: st.DataObject, strength: float) -> None:
-    x, _ = data.draw(pairs())
-    before = content(x)
-    result = FUSER.enhance(x, strength)
-    assert content(x) == before
-    check_result(result, x, *channels(x))
+@EXAMPLES
+def test_enhance_gives_what_it_got(examples: int) -> None:
+    @so_many(examples)
+    @given(st.data(), st.floats(0, 1))
+    def check(data: st.DataObject, strength: float) -> None:
+        x, _ = data.draw(pairs())
+        before = content(x)
+        result = FUSER.enhance(x, strength)
+        assert content(x) == before
+        check_result(result, x, *channels(x))
+
+    check()
 
 
-@QUICK
-@given(st.data())
-def test_nothing_is_lost_at_strength_0(data: st.DataObject) -> None:
-    x = data.draw(st.one_of(arrays(*data.draw(st.tuples(sides, sides))), encoded(*data.draw(st.tuples(sides, sides)))))
-    result = FUSER.enhance(x, strength=0)
-    if isinstance(x, bytes):
-        np.testing.assert_array_equal(read_file(result, "result").array, read_file(x, "x").array)
-    else:
-        np.testing.assert_array_equal(result, x.astype(np.float32) if x.dtype.itemsize == 8 else x)
+@EXAMPLES
+def test_nothing_is_lost_at_strength_0(examples: int) -> None:
+    @so_many(examples)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        x = data.draw(
+            st.one_of(arrays(*data.draw(st.tuples(sides, sides))), encoded(*data.draw(st.tuples(sides, sides))))
+        )
+        result = FUSER.enhance(x, strength=0)
+        if isinstance(x, bytes):
+            np.testing.assert_array_equal(read_file(result, "result").array, read_file(x, "x").array)
+        else:
+            np.testing.assert_array_equal(result, x.astype(np.float32) if x.dtype.itemsize == 8 else x)
+
+    check()
 
 
-@QUICK
-@given(st.data())
-def test_batches_keep_their_shape(data: st.DataObject) -> None:
-    a = data.draw(tensors(*data.draw(st.tuples(sides, sides)), batch=True))
-    result = FUSER.fuse(a, a)
-    assert (result.shape, result.dtype) == (a.shape, a.dtype)
+@EXAMPLES
+def test_batches_keep_their_shape(examples: int) -> None:
+    @so_many(examples)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        a = data.draw(tensors(*data.draw(st.tuples(sides, sides)), batch=True))
+        result = FUSER.fuse(a, a)
+        assert (result.shape, result.dtype) == (a.shape, a.dtype)
+
+    check()
 
 
-@QUICK
-@given(
-    hnp.arrays(
-        st.sampled_from(
-            [np.dtype(name) for name in ("?", "i1", "i4", "i8", "u4", "u8", "c8", "U1", "f4", "f8", "u1", "u2")]
-        ),
-        hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6),
+@EXAMPLES
+def test_any_other_array_is_an_image_or_an_input_error(examples: int) -> None:
+    @so_many(examples)
+    @given(
+        hnp.arrays(
+            st.sampled_from(
+                [np.dtype(name) for name in ("?", "i1", "i4", "i8", "u4", "u8", "c8", "U1", "f4", "f8", "u1", "u2")]
+            ),
+            hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6),
+        )
     )
-)
-@example(np.array(["2020-01-01"], "datetime64[D]"))
-@example(np.array([None, object()], dtype=object))
-@example(np.zeros((2, 2), dtype=[("r", "u1"), ("g", "u1")]))
-@example(np.full((2, 2), 1e300))
-@example(np.full((2, 2), 65504, np.float16))
-def test_any_other_array_is_an_image_or_an_input_error(array: np.ndarray) -> None:
-    try:
-        result = FUSER.enhance(array)
-    except InputError as error:
-        assert str(error).startswith("x: ")  # noqa: PT017
-    else:
-        assert (result.dtype, result.shape) == (array.dtype, array.shape)
+    @example(np.array(["2020-01-01"], "datetime64[D]"))
+    @example(np.array([None, object()], dtype=object))
+    @example(np.zeros((2, 2), dtype=[("r", "u1"), ("g", "u1")]))
+    @example(np.full((2, 2), 1e300))
+    @example(np.full((2, 2), 65504, np.float16))
+    def check(array: np.ndarray) -> None:
+        try:
+            result = FUSER.enhance(array)
+        except InputError as error:
+            assert str(error).startswith("x: ")  # noqa: PT017
+        else:
+            assert (result.dtype, result.shape) == (array.dtype, array.shape)
+
+    check()
 
 
-@QUICK
-@given(
-    st.binary(max_size=64),
-    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"II*\0\x08\0\0\0", b"\xff\xd8\xff\xe0", b"BM", b"RIFF"]),
-)
+@EXAMPLES
 @pytest.mark.filterwarnings("ignore")
-def test_any_bytes_are_an_image_or_an_input_error(rest: bytes, start: bytes) -> None:
-    try:
-        result = FUSER.enhance(start + rest)
-    except InputError as error:
-        assert str(error).startswith("x (bytes): ")  # noqa: PT017
-    else:
-        assert Image.open(io.BytesIO(result)).size
+def test_any_bytes_are_an_image_or_an_input_error(examples: int) -> None:
+    @so_many(examples)
+    @given(
+        st.binary(max_size=64),
+        st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"II*\0\x08\0\0\0", b"\xff\xd8\xff\xe0", b"BM", b"RIFF"]),
+    )
+    def check(rest: bytes, start: bytes) -> None:
+        try:
+            result = FUSER.enhance(start + rest)
+        except InputError as error:
+            assert str(error).startswith("x (bytes): ")  # noqa: PT017
+        else:
+            assert Image.open(io.BytesIO(result)).size
+
+    check()

@@ -76,6 +76,7 @@ def fuse_files(
     ``out`` holds less (JPEG, WebP and BMP 8 bits, PNG 16), pixels are rounded to what it holds. Alpha is kept, and
     the EXIF data and ICC profile of the first input in colour (of ``a``, if both are grey), with the orientation
     applied and reset, wherever the format has a place for them (BMP has none, WebP and JPEG up to 64 KB of EXIF).
+    In TIFF, bands beside the colours, such as near infrared, are fused where both have them, and else kept.
 
     Args:
         a: an image file: PNG, TIFF, JPEG, WebP, BMP, or whatever else Pillow reads. 16-bit or floating-point colour
@@ -239,6 +240,8 @@ def check_result(path: Path, *pictures: PictureInfo) -> None:
 
 def _name(path: FilePath | Page) -> str:
     """For messages, and different for each page."""
+    if isinstance(path, Page) and path.band is not None:
+        return f"band {path.band}" if isinstance(path.source, bytes) else f"{_name(path.source)}, band {path.band}"
     if isinstance(path, Page):
         return f"page {path.number}" if isinstance(path.source, bytes) else f"{_name(path.source)}, page {path.number}"
     return os.fsdecode(path)

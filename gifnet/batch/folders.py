@@ -1,8 +1,8 @@
 """Whole folders of images fused or enhanced."""
 
-import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,14 @@ from ..files.atomic import remove_leftovers
 from ..files.formats import WRITABLE, Encoding
 from ..files.lock import locked
 from ..models import Model, fuser_of
-from ..options.declarations import FOLDER_PROGRESS, PATTERN, STRENGTH
+from ..options.declarations import EXECUTOR, FOLDER_PROGRESS, PATTERN, STRENGTH
 from ..options.values import (
     Align,
     Colour,
     Compression,
     Device,
     Dtype,
+    ExecutorLike,
     Lines,
     Memory,
     Name,
@@ -30,12 +31,16 @@ from ..options.values import (
     Tile,
 )
 from ..prepare.preparation import Preparation
+from .dispatch import run_elsewhere
+from .executors import Pool
 from .listed import pairs_listed
 from .manifest import NAME, Manifest
-from .pairing import FolderFailure, Match, Pairing, singles
+from .pairing import FolderFailure, Pairing, singles
 from .pairing import pairs as pairs_by_name
 from .patterns import pairs_by_pattern
-from .run import Conduct, Job, Run, Task
+from .portable import portable
+from .run import Conduct, Job, Run, RunHere
+from .task import Task
 
 LOCK = ".gifnet-run.lock"  # in the folder of results, while a run works there
 
@@ -62,6 +67,7 @@ def fuse_folders(
     overwrite: bool = False,
     skip_unmatched: bool = False,
     report: Lines | None = None,
+    executor: ExecutorLike | None = None,
     page: int | None = None,
     resize: Resize = None,
     stretch: Stretch = False,
@@ -104,6 +110,9 @@ def fuse_folders(
         overwrite: do everything again, and replace whatever has an output's name.
         skip_unmatched: leave out files without a partner instead of counting them as failed.
         report: called with a line about each problem when it is found; about pairing, before any work.
+        executor: where the work is done: a ``concurrent.futures`` executor, or a ``dask.distributed.Client``. Its
+            workers need gifnet, and the folders under the same names; ``memory`` is each process's. This process alone
+            keeps the record, and an image whose worker dies is done again. None: here.
         page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
         resize: bring the other image to the size of this one first. ``"a"`` or ``"b"``; bicubic, antialiased. For
             images that show the same: ratios of sides that differ by more than 2 % are refused.
@@ -156,7 +165,7 @@ def fuse_folders(
     first, second, out = Path(a_dir), Path(b_dir), Path(out_dir)
     _check(out, (first, second), suffix)
     pairing = _pairing(first, second, out, recursive, suffix, PATTERN.check(pattern), pairs)
-    return _run(task, pairing, out, conduct, model, device, dtype)
+    return _run(task, pairing, out, conduct, EXECUTOR.check(executor), model, device, dtype)
 
 
 def enhance_folder(
@@ -168,6 +177,7 @@ def enhance_folder(
     suffix: str | None = None,
     overwrite: bool = False,
     report: Lines | None = None,
+    executor: ExecutorLike | None = None,
     page: int | None = None,
     stretch: Stretch = False,
     quality: Quality = None,
@@ -191,6 +201,9 @@ def enhance_folder(
             writes this format, else ``.png``.
         overwrite: do everything again, and replace whatever has an output's name.
         report: called with a line about each problem when it is found; about pairing, before any work.
+        executor: where the work is done: a ``concurrent.futures`` executor, or a ``dask.distributed.Client``. Its
+            workers need gifnet, and the folders under the same names; ``memory`` is each process's. This process alone
+            keeps the record, and an image whose worker dies is done again. None: here.
         page: of files that hold several images, the one to take; 0 is the first. Without it, such a file is refused.
         stretch: map the range between two percentiles to black and white first, each grey input on its own. True (0.1
             and 99.9), two percentiles such as ``(1, 99)``, or two values such as ``(7000, 9000, "values")``, which
@@ -235,7 +248,7 @@ def enhance_folder(
     folder, out = Path(x_dir), Path(out_dir)
     _check(out, (folder,), suffix)
     pairing = singles(folder, out, recursive, suffix)
-    return _run(task, pairing, out, conduct, model, device, dtype)
+    return _run(task, pairing, out, conduct, EXECUTOR.check(executor), model, device, dtype)
 
 
 def _pairing(
@@ -285,6 +298,7 @@ def _run(
     pairing: Pairing,
     out: Path,
     conduct: Conduct,
+    executor: ExecutorLike | None,
     model: Model,
     device: Device,
     dtype: Dtype,
@@ -295,8 +309,8 @@ def _run(
         conduct.tell(f"{failure.name}: {failure.reason}")
     if conduct.skip_unmatched and pairing.unmatched:
         conduct.tell(f"left out, having no partner: {len(pairing.unmatched)}")
-    _protect(pairing.files, pairing.matches, out)
-    fuser = fuser_of(model, device, dtype)
+    pairing.protect_inputs(out)
+    make_run = _run_maker(task, out, conduct, executor, model, device, dtype)
     try:
         out.mkdir(exist_ok=True)
     except OSError as error:
@@ -306,21 +320,24 @@ def _run(
         for folder in {out, *((out / path).parent for path in outputs)}:
             if folder.is_dir() and folder.resolve().is_relative_to(out.resolve()):  # and not through a link elsewhere
                 remove_leftovers(folder)
-        run = Run(task, fuser, out, manifest, conduct)
-        finished = {match.output for match in pairing.matches if not conduct.overwrite and run.is_finished(match)}
-        done, failures = run.work_through([Job(match) for match in pairing.matches if match.output not in finished])
+        with make_run(manifest) as run:
+            finished = {match.output for match in pairing.matches if not conduct.overwrite and run.is_finished(match)}
+            done, failures = run.work_through([Job(match) for match in pairing.matches if match.output not in finished])
     skipped = tuple(out / match.output for match in pairing.matches if match.output in finished)
     return FolderResult(tuple(done), skipped, (*failed, *failures), pairing.unmatched)
 
 
-def _protect(inputs: Sequence[Path], matches: Sequence[Match], out: Path) -> None:
-    """Refuse to replace an input, as may happen where folders lie in each other, or through symbolic links."""
-    resolved = functools.cache(Path.resolve)  # folders are few, files may be many
-
-    def place(path: Path) -> Path:
-        return path.resolve() if path.is_symlink() else resolved(path.parent) / path.name
-
-    taken = {place(path) for path in inputs}
-    for target in (out / match.output for match in matches):
-        if place(target) in taken:
-            raise InputError(f"{target}: would be an input and an output; give another folder for the results")
+def _run_maker(
+    task: Task,
+    out: Path,
+    conduct: Conduct,
+    executor: ExecutorLike | None,
+    model: Model,
+    device: Device,
+    dtype: Dtype,
+) -> Callable[[Manifest], AbstractContextManager[Run]]:
+    """Look for all that a run needs but its folder, which is made then."""
+    if executor is not None:
+        return run_elsewhere(task, Pool(executor), portable(model, device, dtype), out, conduct)
+    fuser = fuser_of(model, device, dtype)
+    return lambda manifest: nullcontext(RunHere(task, fuser, out, manifest, conduct))

@@ -1,5 +1,6 @@
 """Which files of folders belong together, and what their results are called."""
 
+import functools
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -41,6 +42,18 @@ class Pairing:
         """All input files."""
         entries: tuple[Match | FolderFailure, ...] = (*self.matches, *self.unmatched, *self.ambiguous)
         return [path for entry in entries for path in entry.inputs]
+
+    def protect_inputs(self, out: Path) -> None:
+        """Refuse to replace an input, as may happen where folders lie in each other, or through symbolic links."""
+        resolved = functools.cache(Path.resolve)  # folders are few, files may be many
+
+        def place(path: Path) -> Path:
+            return path.resolve() if path.is_symlink() else resolved(path.parent) / path.name
+
+        taken = {place(path) for path in self.files}
+        for target in (out / match.output for match in self.matches):
+            if place(target) in taken:
+                raise InputError(f"{target}: would be an input and an output; give another folder for the results")
 
 
 def pairs(a_dir: Path, b_dir: Path, out: Path, recursive: bool = False, suffix: str | None = None) -> Pairing:

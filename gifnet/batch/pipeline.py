@@ -2,11 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
 from itertools import islice
 from typing import TypeVar
 
-from ..execution.threads import Threads
+from ..execution.threads import Pending, Threads
 
 Job = TypeVar("Job")
 Read = TypeVar("Read")
@@ -28,8 +27,8 @@ def overlapped(
     what was computed is still written.
     """
     remaining = iter(jobs)
-    reading: deque[tuple[Job, Future[Read]]] = deque()
-    writing: deque[tuple[Job, Future[None]]] = deque()
+    reading: deque[tuple[Job, Pending[Read]]] = deque()
+    writing: deque[tuple[Job, Pending[None]]] = deque()
 
     def read_on() -> None:
         for job in islice(remaining, ahead + 1 - len(reading)):
@@ -54,23 +53,25 @@ def overlapped(
 
 def _computed(
     job: Job,
-    source: "Future[Read]",
+    source: Pending[Read],
     compute: Callable[[Job, Read], Computed],
     write: Callable[[Job, Computed], None],
     writer: Threads,
-) -> "Future[None]":
+) -> Pending[None]:
     """The job's writing, under way; or its failure before that."""
     try:
         return writer.submit(write, job, compute(job, source.result()))
     except Exception as error:
-        failure: Future[None] = Future()
-        failure.set_exception(error)
-        return failure
+        return writer.submit(_raise, error)
 
 
-def _outcome(job: Job, writing: "Future[None]") -> tuple[Job, Exception | None]:
+def _outcome(job: Job, writing: Pending[None]) -> tuple[Job, Exception | None]:
     try:
         writing.result()
     except Exception as error:
         return job, error
     return job, None
+
+
+def _raise(error: Exception) -> None:
+    raise error

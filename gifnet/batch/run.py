@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -13,18 +14,15 @@ from typing import Any
 from .. import version
 from ..errors import InputError, escaped
 from ..execution.progress import bar
-from ..execution.running import Execution
 from ..files.atomic import atomic_path
-from ..files.formats import DEFAULT, Encoding
 from ..files.raster import Raster
 from ..fuser import Fuser
 from ..images.picture import ReadablePicture
 from ..options.values import Lines, Progress
-from ..prepare.preparation import Preparation
-from .files import check_result, read_images, write_image
-from .manifest import NAME, Event, Manifest, flush_to_disk
+from .manifest import NAME, Event, Manifest
 from .pairing import FolderFailure, Match
 from .pipeline import overlapped
+from .task import Task, not_written, reason, stamp
 
 
 @dataclass
@@ -50,35 +48,7 @@ class Job:
             self.seconds += time.perf_counter() - start
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is done to the images of a job, and all that decides the result but the model."""
-
-    name: str
-    preparation: Preparation
-    execution: Execution
-    strength: float | None = None  # of enhancing
-    encoding: Encoding = DEFAULT
-
-    def settings(self) -> dict[str, Any]:
-        """The options that change pixels, in one form; those that are off are left out."""
-        strength = {} if self.strength is None else {"strength": self.strength}
-        return {
-            "task": self.name,
-            "page": self.preparation.page,
-            **strength,
-            **self.preparation.describe(),
-            **self.encoding.describe(),
-        }
-
-    def compute(self, fuser: Fuser, pictures: Sequence[ReadablePicture]) -> Raster:
-        """The result of one job's pictures."""
-        if self.strength is None:
-            result = fuser.fuse_images(pictures, self.preparation, self.execution)
-        else:
-            result = fuser.enhance_image(pictures[0], self.strength, self.preparation, self.execution)
-        assert isinstance(result, Raster), f"a Fuser gave {type(result).__name__} for pictures of files"
-        return result
+Outcome = tuple[Job, Exception | None]  # a job that is over, and what went wrong
 
 
 @dataclass(frozen=True)
@@ -95,18 +65,26 @@ class Conduct:
             self.report(escaped(line))
 
 
-class Run:
-    """One pass over jobs with one model into one folder."""
+@dataclass(frozen=True)
+class ModelRecord:
+    """What the manifest says of a model."""
 
-    def __init__(self, task: Task, fuser: Fuser, out: Path, manifest: Manifest, conduct: Conduct) -> None:
-        self.task, self.fuser, self.out, self.manifest, self.conduct = task, fuser, out, manifest, conduct
-        settings = {
-            **task.settings(),
-            "model": fuser.sha256,
-            "dtype": str(fuser.dtype).removeprefix("torch."),
-            "gifnet": version.__version__,
-        }
+    sha256: str
+    dtype: str  # "float32"
+    device: str
+
+
+class Run(ABC):
+    """One pass over jobs with one model into one folder; where the work is done is the subclass's."""
+
+    def __init__(self, task: Task, model: ModelRecord, out: Path, manifest: Manifest, conduct: Conduct) -> None:
+        self.task, self.model, self.out, self.manifest, self.conduct = task, model, out, manifest, conduct
+        settings = {**task.settings(), "model": model.sha256, "dtype": model.dtype, "gifnet": version.__version__}
         self.settings = json.loads(json.dumps(settings, default=str))  # as they will be when read again
+
+    @abstractmethod
+    def outcomes(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
+        """Do the work; each job when it is over, its output written and on record, and what went wrong, or None."""
 
     def is_finished(self, match: Match) -> bool:
         """Whether an earlier run made this output of these very inputs with these settings, and it is still there."""
@@ -114,42 +92,35 @@ class Run:
         if event is None or event.get("settings") != self.settings:
             return False
         try:
-            same = event.get("inputs") == [_stamp(path) for path in match.inputs]
+            same = event.get("inputs") == [stamp(path) for path in match.inputs]
             return same and (self.out / match.output).stat().st_size == int(event["output"]["bytes"])
         except OSError:
             return False
 
     def work_through(self, jobs: Sequence[Job]) -> tuple[list[Path], list[FolderFailure]]:
-        """Outputs written, and failures."""
-        done: list[Path] = []
-        failures: list[FolderFailure] = []
+        """Outputs written, and failures, each in the order of ``jobs``."""
+        failures: dict[str, FolderFailure] = {}
+        over: set[str] = set()
         progress = self.conduct.progress
         disable = True if progress is False or callable(progress) else None  # None: unless stderr is a terminal
         with (
-            closing(overlapped(jobs, self.read, self.compute, self.write)) as outcomes,
+            closing(self.outcomes(jobs)) as outcomes,
             bar(total=len(jobs), desc=self.task.name, unit="image", disable=disable) as shown,
         ):
             for count, (job, error) in enumerate(outcomes, 1):
+                over.add(job.key)
                 shown.update()
                 if callable(progress):
                     progress(count, len(jobs))
                 if error is None:
-                    done.append(self.out / job.match.output)
                     continue
-                failure = FolderFailure(job.match.name, job.match.inputs, _reason(error))
-                failures.append(failure)
+                failure = FolderFailure(job.match.name, job.match.inputs, reason(error))
+                failures[job.key] = failure
                 shown.set_postfix(failed=len(failures))
                 self.manifest.append(self.event(job, "failed", failure.reason))
                 self.conduct.tell(f"{failure.name}: {failure.reason}")
-        return done, failures
-
-    def read(self, job: Job) -> list[ReadablePicture]:
-        with job.timed():
-            self.check_target(job)
-            job.stamps = [_stamp(path) for path in job.match.inputs]
-            pictures = read_images(job.match.inputs, self.task.preparation, self.task.execution, self.fuser)
-            check_result(self.out / job.match.output, *pictures)
-            return pictures
+        done = [self.out / job.match.output for job in jobs if job.key in over and job.key not in failures]
+        return done, [failures[job.key] for job in jobs if job.key in failures]
 
     def check_target(self, job: Job) -> None:
         """Refuse an output whose name belongs to a folder, or to a file that this folder's runs did not write."""
@@ -163,6 +134,37 @@ class Run:
             found = "has been changed since gifnet wrote it" if known else f"exists, but {NAME} does not list it"
             raise InputError(f"{target}: {found}; move it away, or replace it with --overwrite (overwrite=True)")
 
+    def event(self, job: Job, status: str, error: str | None = None) -> Event:
+        """What the manifest is to hold of a job."""
+        return {
+            "output": {"path": job.key, **(job.size if status != "failed" else {})},
+            "status": status,
+            "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "seconds": round(job.seconds, 3),
+            "inputs": job.stamps or [{"path": os.path.abspath(path)} for path in job.match.inputs],
+            "settings": self.settings,
+            "device": self.model.device,
+            "error": error,
+        }
+
+
+class RunHere(Run):
+    """The work is done in this process: reading, computing and writing at the same time."""
+
+    def __init__(self, task: Task, fuser: Fuser, out: Path, manifest: Manifest, conduct: Conduct) -> None:
+        dtype = str(fuser.dtype).removeprefix("torch.")
+        super().__init__(task, ModelRecord(fuser.sha256, dtype, str(fuser.device)), out, manifest, conduct)
+        self.fuser = fuser
+
+    def outcomes(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
+        return overlapped(jobs, self.read, self.compute, self.write)
+
+    def read(self, job: Job) -> list[ReadablePicture]:
+        with job.timed():
+            self.check_target(job)
+            job.stamps = [stamp(path) for path in job.match.inputs]
+            return self.task.read(job.match.inputs, self.out / job.match.output, self.fuser)
+
     def compute(self, job: Job, pictures: Sequence[ReadablePicture]) -> Raster:
         with job.timed():
             return self.task.compute(self.fuser, pictures)
@@ -173,46 +175,8 @@ class Run:
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(target) as temporary:
-                    _write(raster, temporary, target, self.task.encoding)
-                    height, width = raster.array.shape[:2]
-                    job.size = {"bytes": temporary.stat().st_size, "width": width, "height": height}
+                    job.size = self.task.write(raster, temporary, target)
                     self.manifest.append(self.event(job, "writing"))
             except OSError as error:
-                raise InputError(f"{target}: can't be written ({error.strerror or error})") from error
+                raise not_written(target, error) from error
         self.manifest.append(self.event(job, "done"))
-
-    def event(self, job: Job, status: str, error: str | None = None) -> Event:
-        """What the manifest is to hold of a job."""
-        return {
-            "output": {"path": job.key, **(job.size if status != "failed" else {})},
-            "status": status,
-            "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-            "seconds": round(job.seconds, 3),
-            "inputs": job.stamps or [{"path": os.path.abspath(path)} for path in job.match.inputs],
-            "settings": self.settings,
-            "device": str(self.fuser.device),
-            "error": error,
-        }
-
-
-def _write(raster: Raster, temporary: Path, target: Path, encoding: Encoding) -> None:
-    """Write what is to become ``target``, down to the disk."""
-    try:
-        write_image(raster, temporary, encoding)
-    except InputError as error:
-        raise InputError(str(error).replace(str(temporary), str(target))) from error
-    flush_to_disk(temporary)
-
-
-def _stamp(path: Path) -> dict[str, Any]:
-    """What tells that a file is still the same: as with make and rsync, its size and modification time."""
-    found = path.stat()
-    return {"path": os.path.abspath(path), "bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
-
-
-def _reason(error: Exception) -> str:
-    """One line; the type too where the message was not written for users."""
-    text = " ".join(str(error).split())
-    return (
-        text if isinstance(error, InputError) else f"{type(error).__name__}: {text}" if text else type(error).__name__
-    )

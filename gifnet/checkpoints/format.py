@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, escaped
 from ..execution.context import NothingDrawn
+from ..execution.shapes import keep_few_shapes
 from ..execution.threads import alone
 from ..files.atomic import atomic_path
 from ..files.limits import DERIVED, WEIGHTS_HEADER
@@ -49,15 +50,21 @@ def save_weights(model: nn.Module, path: str | Path, notes: Mapping[str, str] | 
     path = Path(path)
     if path.suffix != ".safetensors" or not path.parent.is_dir():
         raise CheckpointError(f"{path}: weights are written to a .safetensors file in a folder that exists")
-    for name, value in model.state_dict().items():
-        _check_finite(path, name, value.float())
+    content = weights_content(model, path, notes)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(_file_of(model, notes))
+        temporary.write_bytes(content)
 
 
 def network_sha256(model: nn.Module) -> str:
     """The SHA-256, in hexadecimal, of the file that ``save_weights`` makes of this model without notes."""
     return hashlib.sha256(_file_of(model, None)).hexdigest()
+
+
+def weights_content(model: nn.Module, path: Path, notes: Mapping[str, str] | None = None) -> bytes:
+    """The content of the file that ``save_weights`` writes to ``path``. Raises CheckpointError as it does."""
+    for name, value in model.state_dict().items():
+        _check_finite(path, name, value.float())
+    return _file_of(model, notes)
 
 
 def _file_of(model: nn.Module, notes: Mapping[str, str] | None) -> bytes:
@@ -66,15 +73,6 @@ def _file_of(model: nn.Module, notes: Mapping[str, str] | None) -> bytes:
     if notes:
         metadata["notes"] = json.dumps({name: str(text) for name, text in notes.items()}, sort_keys=True)
     return _in_order(save(state, metadata=metadata))
-
-
-def save_hub_folder(model: nn.Module, folder: str | Path, notes: Mapping[str, str] | None = None) -> None:
-    """Write ``model.safetensors`` and ``config.json`` into ``folder``, made if need be: what a Hub repository holds."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_weights(model, folder / "model.safetensors", notes)
-    with atomic_path(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(describe(model), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
@@ -98,6 +96,7 @@ class LoadedWeights(NamedTuple):
 
     network: nn.Module  # in its plain form, in float32, on the CPU, in evaluation mode
     sha256: str  # of the bytes that it was made of
+    notes: Mapping[str, str]
 
 
 def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> nn.Module:
@@ -115,6 +114,7 @@ def load_weights(path: str | Path, sha256: str | None = None, config: Mapping[st
 
 def read_weights(path: str | Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> LoadedWeights:
     """``load_weights``, and the hash of what was loaded. The file is read once: what is hashed is what is used."""
+    keep_few_shapes()  # before the first convolution
     return alone(_read_weights, Path(path), sha256, config)
 
 
@@ -137,7 +137,7 @@ def _read_weights(path: Path, sha256: str | None, config: Mapping[str, Any] | No
     model = _build(path, metadata).float()  # torch's default may be another
     model.load_state_dict(state, strict=True)
     _check_output(path, model.eval())
-    return LoadedWeights(model, found)
+    return LoadedWeights(model, found, metadata.notes)
 
 
 def read_metadata(path: str | Path, config: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -37,12 +37,16 @@ def run(args: argparse.Namespace) -> int:
     flags.show_log(args.verbose)
     chosen = {option.name: getattr(args, option.name) for option in OPTIONS}
     for_folders = {option.name: getattr(args, option.name) for option in folders.ENHANCING}
-    given = [name for name, value in {**for_folders, "resume": args.resume}.items() if value]
+    given = [
+        name for name, value in {**for_folders, "resume": args.resume, "scheduler": args.scheduler}.items() if value
+    ]
     with flags.reading_up_to(args.max_pixels):
         if folders.are_folders([args.x], args.output, given):
-            result = enhance_folder(
-                args.x, args.output, **chosen, **for_folders, progress=not args.quiet, report=folders.tell
-            )
+            with folders.workers_of(args.scheduler) as executor:
+                result = enhance_folder(
+                    args.x, args.output, **chosen, **for_folders,
+                    executor=executor, progress=not args.quiet, report=folders.tell,
+                )  # fmt: skip
             return folders.summarise(result, args.output, args.quiet)
         enhance_file(args.x, args.output, **chosen, progress=False if args.quiet else None)
         return 0

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..evaluation.figure import check_output, load_figure_class, plot
-from ..evaluation.measure import FusedImages, evaluate_folders, evaluate_sets, label_of
+from ..evaluation.measure import evaluate_folders, evaluate_sets
 from ..evaluation.report import Evaluation, SetsEvaluation
+from ..evaluation.sources import FusedImages, label_of
 from ..files.atomic import atomic_path
 from ..metrics.registry import METRICS
 from ..options.declarations import DEVICE, DTYPE, MAX_PIXELS, SAVE_FUSED

@@ -2,16 +2,19 @@
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..batch.executors import connected
 from ..batch.folders import FolderResult
 from ..batch.manifest import NAME
 from ..errors import InputError, escaped
 from ..execution.progress import say
 from ..files.formats import WRITABLE, check_suffix
-from ..options.declarations import OVERWRITE, PAIRS, PATTERN, RECURSIVE, SKIP_UNMATCHED, SUFFIX, Option
+from ..options.declarations import OVERWRITE, PAIRS, PATTERN, RECURSIVE, SCHEDULER, SKIP_UNMATCHED, SUFFIX, Option
+from ..options.values import ExecutorLike
 from .flags import WrongUsage, add_options
 
 ENHANCING: tuple[Option[Any], ...] = (RECURSIVE, SUFFIX, OVERWRITE)
@@ -23,8 +26,20 @@ def add_folder_options(parser: argparse.ArgumentParser, options: Iterable[Option
     group = parser.add_argument_group("folders", "for inputs that are folders; OUT is one then, made where need be")
     again = group.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="skip what is finished and unchanged (default)")
-    for option in options:
+    for option in (*options, SCHEDULER):
         add_options(again if option is OVERWRITE else group, option)
+
+
+@contextmanager
+def workers_of(scheduler: str | None) -> Iterator[ExecutorLike | None]:
+    """What ``--scheduler`` names, for ``executor=``; None without it. Raises InputError as ``connected`` does."""
+    if scheduler is None:
+        yield None
+        return
+    with connected(scheduler) as client:
+        if not client.nthreads():
+            tell(f"the scheduler at {scheduler} has no workers yet; waiting for them")
+        yield client
 
 
 def are_folders(inputs: Iterable[str], output: str, given: Iterable[str]) -> bool:

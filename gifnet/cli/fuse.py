@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     flags.show_log(args.verbose)
     chosen = {option.name: getattr(args, option.name) for option in OPTIONS}
     for_folders = {option.name: getattr(args, option.name) for option in folders.FUSING}
-    given = [name for name, value in {**for_folders, "resume": args.resume}.items() if value]
+    given = [
+        name for name, value in {**for_folders, "resume": args.resume, "scheduler": args.scheduler}.items() if value
+    ]
     with flags.reading_up_to(args.max_pixels):
         images: list[Any] = [args.a, args.b, *args.more]
         if args.stack is not None:
@@ -63,9 +65,11 @@ def run(args: argparse.Namespace) -> int:
         elif folders.are_folders(images, args.output, given):
             if args.depth is not None:
                 raise flags.WrongUsage("--depth is for a stack or two images, not for folders of pairs")
-            result = fuse_folders(
-                args.a, args.b, args.output, **chosen, **for_folders, progress=not args.quiet, report=folders.tell
-            )
+            with folders.workers_of(args.scheduler) as executor:
+                result = fuse_folders(
+                    args.a, args.b, args.output, **chosen, **for_folders,
+                    executor=executor, progress=not args.quiet, report=folders.tell,
+                )  # fmt: skip
             return folders.summarise(result, args.output, args.quiet)
         progress = False if args.quiet else None
         fuse_files(images, None, args.output, **chosen, depth=args.depth, progress=progress)

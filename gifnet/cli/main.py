@@ -13,7 +13,7 @@ from typing import NoReturn
 from ..errors import InputError, escaped
 from ..execution.progress import drop_unwritable_stderr, occupy_closed_streams, say
 from ..version import __version__
-from . import align, convert, enhance, evaluate, fuse, info, pansharpen, train, video
+from . import align, convert, demo, enhance, evaluate, export, fuse, info, pansharpen, train, video
 from .flags import WrongUsage
 
 VERBS = (
@@ -22,7 +22,9 @@ VERBS = (
     ("video", video, "fuse two videos of one scene into one"),
     ("align", align, "warp an image onto another one of the same scene"),
     ("pansharpen", pansharpen, "sharpen multispectral bands with a panchromatic raster"),
+    ("demo", demo, "open a page in the browser to try it on"),
     ("convert", convert, "convert the paper's released checkpoint to gifnet's format"),
+    ("export", export, "write a model as an ONNX file, for programs without Python"),
     ("info", info, "show versions, device and weights"),
     ("train", train, "train weights on folders of infrared-visible pairs"),
     ("eval", evaluate, "measure fused images, or models, on folders of pairs"),
@@ -33,7 +35,8 @@ class Parser(argparse.ArgumentParser):
     """Reports a usage error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {escaped(message)} (see {self.prog} --help)\n")
+        say(f"{self.prog}: {escaped(message)} (see {self.prog} --help)")
+        self.exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

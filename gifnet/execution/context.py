@@ -71,6 +71,8 @@ class NothingDrawn(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
+        if func in (Tensor.uniform_, Tensor.normal_) and args and args[0].is_meta:
+            return args[0]
         if func in (Tensor.uniform_, Tensor.normal_) and kwargs.get("generator") is None:
             kwargs["generator"] = self._generator
         return func(*args, **kwargs)

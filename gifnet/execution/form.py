@@ -1,11 +1,13 @@
 """What a network is run through: planes read and written by regions, and its inference form."""
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..options.values import Tile
 from ..regions import Region
 from .plan import Plan
@@ -28,6 +30,22 @@ def plane_jobs(a: Tensor, b: Tensor, fused: Tensor) -> list[tuple[Source, Sink]]
         return source, sink
 
     return [job(index) for index in range(len(a))]
+
+
+def finite_sink(sink: Sink, name: str, dtype: torch.dtype) -> Sink:
+    """A sink that refuses what is no image: planes are numbers, so this is the weights' doing.
+
+    ``name`` and ``dtype`` are the model's, for the InputError.
+    """
+
+    def checked(region: Region, fused: Tensor) -> None:
+        if not fused.isfinite().all():
+            precision = str(dtype).removeprefix("torch.")
+            advice = "other weights" if dtype == torch.float32 else "dtype='float32', or other weights"
+            raise InputError(f"{name or 'model'}: its weights give no numbers in {precision}; use {advice}")
+        sink(region, fused)
+
+    return checked
 
 
 class InferenceForm(Protocol):
@@ -55,6 +73,51 @@ class InferenceForm(Protocol):
         """Fuse one pair; ``plan`` None: in one piece. ``progress`` is told the steps done and their number."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of an image that is worked on by itself."""
+
+    source: Source  # of the image's regions: those that the part needs
+    height: int  # of the whole image
+    width: int
+    region: Region  # the part; it begins on the form's grid, and ends on it or at the image's border
+    tile: int  # pixels a side of what is worked on at once
+
+
+class PartForm(Protocol):
+    """An inference form that works on the parts of an image one by one, in any process: what ``chunked`` runs.
+
+    Statistics of the whole image, if the network needs any, are gathered first, in ``measures`` passes over all parts;
+    each pass is given those of the passes before it, ``known``. ``statistics`` may be of any kind that can be pickled.
+    """
+
+    @property
+    def grid(self) -> int:
+        """Pixels; parts begin on a multiple of it."""
+
+    @property
+    def measures(self) -> int:
+        """How many passes gather statistics."""
+
+    def reach(self, number: int) -> int:
+        """How many pixels around a part the pass of this number reads, at most; the last one, ``measures``, fuses."""
+
+    def measure(self, part: Part, known: Sequence[Any]) -> Any:
+        """A part's statistics, of the pass number ``len(known)``."""
+
+    def merged(self, statistics: Sequence[Any]) -> Any:
+        """Those of several parts together."""
+
+    def fuse(self, part: Part, known: Sequence[Any], sink: Sink) -> None:
+        """The part's pixels of the fused plane, given all statistics."""
+
+
+def by_parts(form: InferenceForm) -> PartForm | None:
+    """The form that works on parts; None: it has none. Such a form has a method ``by_parts``."""
+    make: Callable[[], PartForm | None] | None = getattr(form, "by_parts", None)
+    return None if make is None else make()
+
+
 def over_time(form: InferenceForm) -> InferenceForm:
     """The form for the images of one video, in their order.
 
@@ -77,6 +140,10 @@ class Swapped:
     def over_time(self) -> "Swapped":
         return Swapped(over_time(self._form))
 
+    def by_parts(self) -> "PartForm | None":
+        form = by_parts(self._form)
+        return None if form is None else _SwappedParts(form)
+
     def make_plan(self, height: int, width: int, budget: int, tile: Tile) -> Plan:
         return self._form.make_plan(height, width, budget, tile)
 
@@ -90,3 +157,29 @@ class Swapped:
         progress: Callable[[int, int], None],
     ) -> None:
         self._form.run(lambda region: source(region).flip(1), sink, height, width, plan, progress)
+
+
+class _SwappedParts:
+    """A form of parts that is given the second plane first."""
+
+    def __init__(self, form: PartForm) -> None:
+        self._form = form
+        self.reach, self.merged = form.reach, form.merged
+
+    @property
+    def grid(self) -> int:
+        return self._form.grid
+
+    @property
+    def measures(self) -> int:
+        return self._form.measures
+
+    def measure(self, part: Part, known: Sequence[Any]) -> Any:
+        return self._form.measure(_swapped(part), known)
+
+    def fuse(self, part: Part, known: Sequence[Any], sink: Sink) -> None:
+        self._form.fuse(_swapped(part), known, sink)
+
+
+def _swapped(part: Part) -> Part:
+    return replace(part, source=lambda region: part.source(region).flip(1))

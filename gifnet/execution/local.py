@@ -1,7 +1,8 @@
 """The inference form of a network that is local: no pixel of its result depends on others than those around it."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from ..options.values import Tile, check_tile
 from ..regions import Region
 from .choice import check_budget, tile_sizes
-from .form import Sink, Source
+from .form import Part, Sink, Source
 from .plan import Plan
 from .tiles import WHOLE, cut
 
@@ -74,10 +75,40 @@ class LocalForm:
         """See ``InferenceForm``."""
         image = Region(0, height, 0, width)
         tiles = list(cut(image, (plan.tile if plan else None) or WHOLE))
+        for done, tile in enumerate(tiles, 1):
+            self._fuse(source, sink, image, tile)
+            progress(done, len(tiles))
+
+    def by_parts(self) -> "LocalForm":
+        """See ``PartForm``: itself, which needs no statistics."""
+        return self
+
+    @property
+    def measures(self) -> int:
+        """See ``PartForm``."""
+        return 0
+
+    def reach(self, number: int) -> int:
+        """See ``PartForm``."""
+        return self.halo
+
+    def measure(self, part: Part, known: Sequence[Any]) -> Any:
+        """Not called: there is nothing to measure."""
+        raise NotImplementedError
+
+    def merged(self, statistics: Sequence[Any]) -> Any:
+        """Not called: there is nothing to measure."""
+        raise NotImplementedError
+
+    def fuse(self, part: Part, known: Sequence[Any], sink: Sink) -> None:
+        """See ``PartForm``."""
+        image = Region(0, part.height, 0, part.width)
+        for tile in cut(part.region, part.tile):
+            self._fuse(part.source, sink, image, tile)
+
+    def _fuse(self, source: Source, sink: Sink, image: Region, tile: Region) -> None:
+        around = tile.grown(self.halo, image)
         with torch.inference_mode():
-            for done, tile in enumerate(tiles, 1):
-                around = tile.grown(self.halo, image)
-                planes = source(around).to(self.device, self.planes)
-                fused = self.network(planes[:, :1], planes[:, 1:])
-                sink(tile, tile.crop(fused.float().clamp(0, 1), around))
-                progress(done, len(tiles))
+            planes = source(around).to(self.device, self.planes)
+            fused = self.network(planes[:, :1], planes[:, 1:])
+            sink(tile, tile.crop(fused.float().clamp(0, 1), around))

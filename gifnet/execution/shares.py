@@ -1,6 +1,7 @@
 """Calls at the same time share the memory there is: what one was promised is not promised to another."""
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import torch
 from .choice import TooLittleMemory
 from .plan import Plan
 
-AGAIN = 1.0  # seconds after which a call that waits looks again
+AGAIN = 0.05  # seconds after which a call that waits looks again
 FILLED_AT = 2 / 3  # of its steps: by then a run has taken all its memory; before, the more the further it is
 
 
@@ -37,7 +38,7 @@ class Share:
 
 
 _running: weakref.WeakSet[Share] = weakref.WeakSet()  # an interrupt may leave one out of order
-_changed = threading.Condition()
+_choosing = threading.Lock()  # not a Condition, whose Python code an interrupt can leave with its lock taken
 
 
 @contextmanager
@@ -51,18 +52,8 @@ def planned(
     the caller's, does not wait for what may wait for it.
     """
     share = Share(device, images)
-    with _changed:
-        while True:
-            others = [other for other in _running if other.device == device]
-            try:
-                chosen = plan(others)
-                break
-            except TooLittleMemory:
-                if not others or any(other.owner == share.owner for other in _running):
-                    raise
-                _changed.wait(AGAIN)
-        share.plan = chosen.bytes
-        _running.add(share)
+    while (chosen := _chosen(share, plan)) is None:
+        time.sleep(AGAIN)
 
     def advance(done: float) -> None:
         share.done = done
@@ -70,6 +61,20 @@ def planned(
     try:
         yield chosen, advance
     finally:
-        with _changed:
+        with _choosing:
             _running.discard(share)
-            _changed.notify_all()
+
+
+def _chosen(share: Share, plan: Callable[[list[Share]], Plan]) -> Plan | None:
+    """The share's plan, promised to it; None where it has to wait for another's end."""
+    with _choosing:
+        others = [other for other in _running if other.device == share.device]
+        try:
+            chosen = plan(others)
+        except TooLittleMemory:
+            if not others or any(other.owner == share.owner for other in _running):
+                raise
+            return None
+        share.plan = chosen.bytes
+        _running.add(share)
+        return chosen

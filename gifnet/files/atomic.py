@@ -6,7 +6,7 @@ import secrets
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError
@@ -41,6 +41,35 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+class Staged:
+    """``atomic_path`` for a file that another process writes: its temporary ``path`` is taken here, until either end.
+
+    Raises InputError as ``atomic_path`` does, and OSError.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._block = ExitStack()
+        self.path = self._block.enter_context(atomic_path(target))
+
+    def publish(self) -> None:
+        """Have what was written at ``path`` take the target's place. Raises OSError, where nothing was written too."""
+        self._block.close()
+
+    def discard(self) -> None:
+        """Remove what was written, if it was; the target stays as it was."""
+        with suppress(OSError):
+            self._block.__exit__(_Discarded, _Discarded(), None)
+
+
+class _Discarded(Exception):
+    """Ends the block of a file that is not wanted any more."""
+
+
+def is_awaited(temporary: Path) -> bool:
+    """Whether the block of ``atomic_path`` that gave this temporary path still runs, in whatever process."""
+    return temporary.with_suffix(_OWNER).exists()
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError
+from ..errors import InputError, MissingExtraError
 from ..extras import require
 from .codestreams import avif_bits, jpeg2000_header
 from .limits import SLACK, WHOLE_FILE, check_whole
@@ -23,6 +23,15 @@ def check_installed(name: str, what: str = "colour or alpha of more than 8 bits 
     """Raises MissingExtraError unless both packages are there, which ``what`` needs."""
     for module in ("tifffile", "imagecodecs"):
         require(module, extra="files", purpose=f"{name}: {what}")
+
+
+def is_installed() -> bool:
+    """Whether both packages are there."""
+    try:
+        check_installed("")
+    except MissingExtraError:
+        return False
+    return True
 
 
 def check_page(page: int | None, pages: int, name: str) -> None:

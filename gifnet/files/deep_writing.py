@@ -7,11 +7,13 @@ By tifffile and imagecodecs, the extra ``[files]``, imported when such a file is
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from .bands import GDAL_METADATA, Band, gdal_metadata
 from .deep import Array, check_installed
 from .metadata import Metadata
 
@@ -38,10 +40,12 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">L", len(content)) + kind + content + struct.pack(">L", checksum)
 
 
-def write_tiff(array: Array, metadata: Metadata, name: str, scheme: str = "deflate") -> bytes:
-    """The content of a 16-bit or float32 TIFF file, compressed by "deflate", "lzw" or "none".
+def write_tiff(
+    array: Array, metadata: Metadata, name: str, scheme: str = "deflate", bands: Sequence[Band] = ()
+) -> bytes:
+    """The content of a TIFF file of any depth, compressed by "deflate", "lzw" or "none".
 
-    Grey with alpha of 16 bits becomes RGBA, which Pillow reads too.
+    Grey with alpha of 16 bits becomes RGBA, which Pillow reads too. Further bands come between colours and alpha.
     """
     check_installed(name)
     import tifffile
@@ -49,13 +53,20 @@ def write_tiff(array: Array, metadata: Metadata, name: str, scheme: str = "defla
     if array.shape[2] == 2 and array.dtype == np.uint16:
         array = array[..., [0, 0, 0, 1]]
     channels = array.shape[2]
+    colours = 3 if channels > 2 else 1
+    extra = ["unspecified"] * len(bands) + ["unassalpha"] * (channels - colours)
+    texts = gdal_metadata(colours, bands)
+    array = np.concatenate(
+        [array[..., :colours], *(band.array[..., None] for band in bands), array[..., colours:]], axis=2
+    )
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
         array,
         photometric="rgb" if channels > 2 else "minisblack",
         planarconfig="contig",
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        extrasamples=extra or None,
+        extratags=[(GDAL_METADATA, "s", 0, texts, True)] if texts else (),
         compression=None if scheme == "none" else scheme,
         predictor=scheme != "none",
         iccprofile=metadata.icc or None,

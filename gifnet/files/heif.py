@@ -1,10 +1,13 @@
-"""HEIC and HEIF, by pillow-heif: the extra ``[heif]``."""
+"""HEIC and HEIF, by pillow-heif (the extra ``[heif]``) or pi-heif."""
 
+import importlib.util
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
+from ..errors import MissingExtraError
 from ..extras import require
 from .deep import check_page
 from .limits import check_pixels, check_whole
@@ -37,6 +40,16 @@ def read(file: BinaryIO, name: str, page: int | None) -> Raster:
 
 
 def _open(file: BinaryIO, name: str) -> Any:
-    pillow_heif = require("pillow_heif", "heif", f"{name}: HEIF")
+    library = _library(name)
     check_whole(file, name)
-    return pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
+    return library.open_heif(file, convert_hdr_to_8bit=False)
+
+
+def _library(name: str) -> ModuleType:
+    """pillow-heif, or pi-heif, the same without what writes: x265, which makes wheels of the former GPL."""
+    try:
+        return require("pillow_heif", "heif", f"{name}: HEIF")
+    except MissingExtraError:
+        if importlib.util.find_spec("pi_heif") is None:
+            raise
+        return importlib.import_module("pi_heif")

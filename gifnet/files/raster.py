@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .bands import Band
 from .metadata import NO_METADATA, Metadata
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -19,6 +20,7 @@ class Raster:
     metadata: Metadata = NO_METADATA
     window: tuple[float, float] | None = None  # of values on a scale of their own: what is black and white
     inverted: bool = False  # where there is a window: low values are white
+    bands: tuple[Band, ...] = ()  # beside colours and alpha, of a TIFF, in the array's dtype
 
     @property
     def alpha(self) -> bool:

@@ -25,7 +25,7 @@ from .limits import check_pixels, check_whole, size_of
 from .metadata import ORIENTATION, Metadata
 from .pillow import decoding, exif_of, from_pil, metadata_of, planes_of_mode
 from .raster import Array, Raster
-from .tiff_pixels import declares_fewer_bits, read_deep_tiff
+from .tiff_pixels import declares_fewer_bits, further_bands, read_deep_tiff
 
 logger = logging.getLogger("gifnet")
 _RADIOMETRIC = (
@@ -83,6 +83,19 @@ def count_images(source: "str | os.PathLike[str] | bytes", name: str) -> int:
             return _frames(opened)
 
 
+def near_infrared(source: "str | os.PathLike[str] | bytes", name: str) -> int | None:
+    """Which of a TIFF's bands is its only one beside red, green and blue (1 is the first); None where it is not so.
+
+    Raises InputError.
+    """
+    with decoding(name), _opened(source, name) as file:
+        if not tiff.is_tiff(file) or not deep.is_installed():
+            return None
+        images = tiff.images_of(file, name)
+        bands = further_bands(images[0], name) if len(images) == 1 and images[0].samples > 3 else []
+        return bands[0] + 1 if len(bands) == 1 else None
+
+
 def measure(source: "str | os.PathLike[str] | bytes", name: str, page: int | None = None) -> tuple[int, int, int]:
     """Height, width and planes, at least, of the image that ``read_file`` would give; nothing is decoded.
 
@@ -96,7 +109,7 @@ def measure(source: "str | os.PathLike[str] | bytes", name: str, page: int | Non
                 return opened.height, opened.width, planes_of_mode(opened.mode)
         images = tiff.images_of(file, name)
         chosen = images[page if page < len(images) else 0]
-        return chosen.height, chosen.width, min(chosen.samples, 3)
+        return chosen.height, chosen.width, min(chosen.samples, 3) + len(further_bands(chosen, name))
 
 
 @contextmanager
@@ -198,14 +211,18 @@ def _read_tiff(file: BinaryIO, name: str, page: int | None) -> Raster:
         deep.check_page(page, len(images), name)
     chosen = images[page or 0] if len(images) > 1 else images[0]
     check_pixels(chosen.width, chosen.height, name)
-    if _pillow_holds(chosen):
+    bands = further_bands(chosen, name)
+    if bands and not deep.is_installed():
+        logger.warning("%s: %d further bands are left out: pip install 'gifnet[files]' keeps them", name, len(bands))
+        bands = []
+    if not bands and _pillow_holds(chosen):
         tiff.check_segments(chosen, name, size_of(file))
         raster = _read_tiff_by_pillow(file, chosen, name)
         if raster is not None:
             return raster
-    array, exif, icc = read_deep_tiff(file, chosen, name)
-    metadata = Metadata.of(exif, icc, upright=True, dpi=tiff.resolution(chosen), tags=chosen.tags)
-    return _turned(Raster(array, metadata), exif)
+    found = read_deep_tiff(file, chosen, name)
+    metadata = Metadata.of(found.exif, found.icc, upright=True, dpi=tiff.resolution(chosen), tags=chosen.tags)
+    return _turned(Raster(found.array, metadata, bands=found.bands), found.exif)
 
 
 def _pillow_holds(directory: tiff.Directory) -> bool:
@@ -255,15 +272,17 @@ def _check_jpeg(file: BinaryIO, opened: Image.Image, name: str) -> None:
 
 def _turned(raster: Raster, exif: Image.Exif) -> Raster:
     """As the EXIF orientation says."""
-    array = raster.array
     orientation = exif.get(ORIENTATION, 1)
-    if orientation in (5, 6, 7, 8):
-        array = array.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return replace(raster, array=array)
+
+    def turned(array: Array) -> Array:
+        if orientation in (5, 6, 7, 8):
+            array = array.swapaxes(0, 1)
+        if orientation in (3, 4, 7, 8):
+            array = array[::-1]
+        return array[:, ::-1] if orientation in (2, 3, 6, 7) else array
+
+    bands = tuple(replace(band, array=turned(band.array)) for band in raster.bands)
+    return replace(raster, array=turned(raster.array), bands=bands)
 
 
 def _upright(image: Image.Image) -> Image.Image:

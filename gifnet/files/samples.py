@@ -47,6 +47,18 @@ def split_samples(count: int, photometric: int, extra: tuple[int, ...], name: st
     return colours, colours + alphas[0] if alphas else None
 
 
+def further_samples(count: int, photometric: int, extra: tuple[int, ...], name: str) -> list[int]:
+    """Which of a TIFF's samples are neither colours nor alpha, but stand beside grey or RGB: near infrared, say.
+
+    Raises InputError as ``split_samples`` does.
+    """
+    if photometric not in (1, 2) or count < 2 or not extra:
+        return []
+    colours, alpha = split_samples(count, photometric, extra, name)
+    kinds = dict(zip(range(count - len(extra), count), extra, strict=True)) if len(extra) <= count else {}
+    return [sample for sample in range(colours, count) if sample != alpha and kinds.get(sample) == UNSPECIFIED]
+
+
 def _name(photometric: int) -> str:
     names = {0: "MINISWHITE", 1: "MINISBLACK", 2: "RGB", 3: "PALETTE", 5: "SEPARATED", 6: "YCBCR", 8: "CIELAB"}
     return names.get(photometric, f"photometric {photometric}")

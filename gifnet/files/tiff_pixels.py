@@ -1,16 +1,17 @@
 """The pixels of TIFFs that Pillow can't read at their own depth: by tifffile and imagecodecs, the extra ``[files]``."""
 
 import struct
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ..errors import InputError
+from .bands import GDAL_METADATA, Band, label_of
 from .codestreams import jpeg2000_header, jpeg_size, lerc_size, webp_size
 from .deep import Array, check_installed
 from .limits import check_pixels, size_of
-from .samples import as_channels, at_full_scale, split_samples
+from .samples import as_channels, at_full_scale, further_samples, split_samples
 from .tiff import Directory, check_segments
 
 _MAX_SAMPLE_VALUE, _ICC = 281, 34675
@@ -24,8 +25,22 @@ _OF_THEIR_OWN_SIZE = {
 }
 
 
-def read_deep_tiff(file: BinaryIO, directory: Directory, name: str) -> tuple[Array, Image.Exif, bytes]:
-    """Pixels of any real dtype as ``raster.Raster`` has them, tags and ICC profile of one image of the file."""
+class DeepTiff(NamedTuple):
+    """One image of a TIFF."""
+
+    array: Array  # of any real dtype, as ``raster.Raster`` has it
+    bands: tuple[Band, ...]
+    exif: Image.Exif
+    icc: bytes
+
+
+def further_bands(directory: Directory, name: str) -> list[int]:
+    """The samples that are neither colours nor alpha. Raises InputError for a number of samples that is no image's."""
+    return further_samples(directory.samples, directory.photometric, directory.numbers(338), name)
+
+
+def read_deep_tiff(file: BinaryIO, directory: Directory, name: str) -> DeepTiff:
+    """Pixels, tags and ICC profile of one image of the file."""
     plain = directory.compression in _PLAIN
     check_installed(name, "a TIFF of this depth or layout" if plain else "a TIFF compressed in this way")
     import tifffile
@@ -43,7 +58,11 @@ def read_deep_tiff(file: BinaryIO, directory: Directory, name: str) -> tuple[Arr
         array = array.reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
     profile = directory.tags.get(_ICC)
     exif = _tags(file, directory)
-    return _meant(array, directory, name), exif, profile if isinstance(profile, bytes) else b""
+    scaled = _scaled(array, directory)
+    texts = directory.tags.get(GDAL_METADATA)
+    further = tuple(Band(scaled[..., at], label_of(at, texts)) for at in further_bands(directory, name))
+    pixels = as_channels(scaled, directory.photometric, directory.numbers(338), name)
+    return DeepTiff(pixels, further, exif, profile if isinstance(profile, bytes) else b"")
 
 
 def _check_layout(directory: Directory, name: str) -> None:
@@ -77,19 +96,18 @@ def _check_sizes(file: BinaryIO, directory: Directory, name: str) -> None:
             raise InputError(f"{name}: damaged; a strip or tile of {columns}×{rows} pixels holds {width}×{height}")
 
 
-def _meant(array: Array, directory: Directory, name: str) -> Array:
+def _scaled(array: Array, directory: Directory) -> Array:
     """Samples at full scale, or as they are where they have none: signed or wide integers, in grey."""
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    extra = directory.numbers(338)
     if array.dtype.kind == "f":
-        array = array.astype(np.float32)
-    elif array.dtype.kind == "b":
-        array = array.astype(np.uint8) * 255
-    elif array.dtype.kind == "u" and array.dtype.itemsize <= 2:
-        array = at_full_scale(array, _bits(directory))
-    elif array.dtype.itemsize > 1 and array.min() >= 0 and array.max() <= 65535:
-        array = array.astype(np.uint16)  # as Pillow, too, takes wider integers
-    return as_channels(array, directory.photometric, extra, name)
+        return array.astype(np.float32)
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8) * 255
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+        return at_full_scale(array, _bits(directory))
+    if array.dtype.itemsize > 1 and array.min() >= 0 and array.max() <= 65535:
+        return array.astype(np.uint16)  # as Pillow, too, takes wider integers
+    return array
 
 
 def _bits(directory: Directory) -> int:

@@ -13,6 +13,7 @@ from PIL import Image
 from ..errors import InputError
 from . import deep, deep_writing
 from .atomic import atomic_path
+from .bands import numbers
 from .formats import DEFAULT, JPEG, PNG, TIFF, WRITABLE, Encoding, Format, check_suffix
 from .metadata import Metadata
 from .pillow import to_pil
@@ -78,6 +79,9 @@ def encode(raster: Raster, name: str) -> bytes:
 
 
 def _encode(raster: Raster, kind: Format, path: Path, encoding: Encoding = DEFAULT) -> bytes:
+    if raster.bands and kind is not TIFF:
+        logger.warning("%s: %s left out: %s holds colours and alpha only", path, numbers(raster.bands), kind.name)
+        raster = replace(raster, bands=())
     if depth(raster.array.dtype) > depth(kind.deepest):
         raster = rounded(raster, kind.deepest)
     metadata = raster.metadata.fitting(raster.array.shape[2])
@@ -85,10 +89,10 @@ def _encode(raster: Raster, kind: Format, path: Path, encoding: Encoding = DEFAU
         logger.info("%s: the ICC profile, %d bytes, is left out: PNG's readers take no more", path, len(metadata.icc))
         metadata = replace(metadata, icc=b"")
     try:
-        if not raster.fits_pillow:
+        if not raster.fits_pillow or raster.bands:
             if kind is TIFF:
                 scheme = encoding.compression if isinstance(encoding.compression, str) else "deflate"
-                return deep_writing.write_tiff(raster.array, metadata, str(path), scheme)
+                return deep_writing.write_tiff(raster.array, metadata, str(path), scheme, raster.bands)
             level = encoding.compression if isinstance(encoding.compression, int) else None
             return deep_writing.write_png(raster.array, metadata, str(path), level)
         return _encode_with_pillow(to_pil(raster), metadata, kind, encoding.options(kind))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..files.bands import BandLabel
 from ..files.metadata import NO_METADATA, Metadata
 from ..files.nodata import Missing
 from ..regions import Region
@@ -61,6 +62,7 @@ class PictureInfo:
     file: bool = False  # read from a file, or the bytes of one
     planar: bool = False  # of a kind whose channels come first, as tensors' do
     chromatic: bool = False  # of pictures let go: whether any pixel was not grey
+    label: BandLabel | None = None  # of a further band
 
     @property
     def size(self) -> str:
@@ -137,6 +139,11 @@ class ReadablePicture(PictureInfo, ABC):
     def as_given(self) -> "Picture | UnscaledPicture":
         """With its values in memory, whether they have a scale or not."""
 
+    @property
+    def further(self) -> "tuple[Picture, ...]":
+        """Its bands beside colours and alpha, each a grey picture."""
+        return ()
+
     def with_scale(self) -> "ReadablePicture":
         """Itself, or where its values come with a window, a picture of that.
 
@@ -174,6 +181,7 @@ class Picture(ReadablePicture):
     layout: Layout = field(init=False)  # as the pixels have it
     pixels: Tensor  # (B, 1 or 3, H, W) float32 in [0, 1], grey or R, G, B
     alpha: Tensor | None = None  # (B, 1, H, W), as pixels
+    bands: "tuple[Picture, ...]" = ()  # beside colours and alpha, as a TIFF has them; grey
 
     def __post_init__(self) -> None:
         count, channels, height, width = self.pixels.shape
@@ -185,7 +193,12 @@ class Picture(ReadablePicture):
 
     @property
     def nbytes(self) -> int:
-        return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+        planes = self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+        return planes + sum(band.nbytes for band in self.bands)
+
+    @property
+    def further(self) -> "tuple[Picture, ...]":
+        return self.bands
 
     def region(self, index: int, region: Region) -> tuple[Tensor, Tensor | None]:
         part = (
@@ -213,11 +226,15 @@ class Picture(ReadablePicture):
         left, top, right, bottom = box
         alpha = None if self.alpha is None else self.alpha[..., top:bottom, left:right]
         pixels, metadata = self.pixels[..., top:bottom, left:right], self.metadata.resampled()
-        return replace(self, pixels=pixels, alpha=alpha, metadata=metadata)
+        bands = tuple(band.cropped(box) for band in self.bands)
+        return replace(self, pixels=pixels, alpha=alpha, metadata=metadata, bands=bands)
 
     def resampled(self, resample: Callable[[Tensor], Tensor]) -> "Picture":
         """With its planes (B, C, H, W) resampled; colours are weighted by alpha, if there is one."""
         metadata = self.metadata.resampled()
+        if self.bands:
+            bands = tuple(band.resampled(resample) for band in self.bands)
+            return replace(replace(self, bands=()).resampled(resample), bands=bands)
         if self.alpha is None:
             return replace(self, pixels=resample(self.pixels).clamp(0, 1), metadata=metadata)
         both = resample(torch.cat([self.pixels * self.alpha, self.alpha], dim=1))
@@ -235,13 +252,14 @@ class UnscaledPicture(ReadablePicture):
 
     layout: Layout = field(init=False)
     values: Tensor  # (B, 1 or 3, H, W) floating point, NaN where there are none
+    alpha: Tensor | None = None  # (B, 1, H, W) in [0, 1]; where it is 0, values are NaN
     problem: str  # why they are no pixels
     window: tuple[float, float] | None = None  # what the file says is black and white, in place of a problem
     inverted: bool = False  # low values are white
 
     def __post_init__(self) -> None:
         count, channels, height, width = self.values.shape
-        object.__setattr__(self, "layout", Layout(count, height, width, channels == 3, transparent=False))
+        object.__setattr__(self, "layout", Layout(count, height, width, channels == 3, self.alpha is not None))
 
     @property
     def device(self) -> torch.device:
@@ -281,6 +299,7 @@ class UnscaledPicture(ReadablePicture):
         """With pixels (B, 1 or 3, H, W) in [0, 1] in place of its values."""
         return Picture(
             pixels=pixels,
+            alpha=self.alpha,
             name=self.name,
             packer=self.packer,
             dtype=self.dtype,
@@ -303,7 +322,7 @@ def picture_of(
 ) -> Picture | UnscaledPicture:
     """A picture of planes (B, C, H, W) of any real dtype: ``colours`` of them, 1 or 3, the next one, if any, alpha.
 
-    Raises InputError for what are no numbers, and for alpha beside values that have no scale.
+    Raises InputError for what are no numbers, and for alpha that has no scale.
     """
     known: dict[str, Any] = {
         "name": name, "packer": packer, "dtype": dtype, "metadata": metadata, "file": file, "planar": planar
@@ -311,12 +330,25 @@ def picture_of(
     try:
         whole = normalise(planes, name)
     except ScaleError as error:
-        if planes.shape[1] > colours:
-            raise
-        values = planes.detach().to(torch.float64 if planes.dtype.itemsize > 3 else torch.float32)
-        return UnscaledPicture(values=values, problem=str(error), **known)
+        if planes.shape[1] > colours and not planes.is_floating_point():
+            raise  # what would alpha of these mean?
+        values = planes[:, :colours].detach().to(torch.float64 if planes.dtype.itemsize > 3 else torch.float32)
+        clear = _alpha(planes[:, colours:], name) if planes.shape[1] > colours else None
+        if clear is not None:
+            values = values.masked_fill(clear == 0, torch.nan)
+        return UnscaledPicture(values=values, alpha=clear, problem=str(error), **known)
     alpha = whole[:, colours:] if whole.shape[1] > colours else None
     return Picture(pixels=whole[:, :colours], alpha=alpha, **known)
+
+
+def _alpha(plane: Tensor, name: str) -> Tensor:
+    """Beside values that have no scale; it must have one."""
+    try:
+        return normalise(plane, name)
+    except ScaleError as error:
+        raise InputError(
+            f"{name}: alpha outside [0, 1]; scale colours and alpha yourself (levels: divide by 255 or 65535)"
+        ) from error
 
 
 def result_dtype(dtype: torch.dtype) -> torch.dtype:

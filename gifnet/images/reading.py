@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files.pillow import from_pil, planes_of_mode
-from ..files.reading import count_images, measure, read_file
+from ..files.reading import count_images, measure, near_infrared, read_file
 from .arrays import from_array
-from .lazy import LazyPicture, is_lazy
+from .lazy import ArrayLike, LazyPicture, is_lazy
 from .picture import ReadablePicture
 from .rasters import from_raster, pack_bytes, pack_pil, pack_pil_or_array, pack_raster
 from .tensors import from_tensor
@@ -34,10 +34,27 @@ class Page:
 
     source: "str | os.PathLike[str] | bytes"
     number: int  # 0 is the first
+    band: int | None = None  # only this one of its bands beside colours; 1 is the file's first
+
+    def of(self, picture: ReadablePicture) -> ReadablePicture:
+        """What it names, of the picture of the whole image."""
+        if self.band is None:
+            return picture
+        (band,) = (band for band in picture.further if band.label and band.label.number == self.band)
+        return replace(band, packer=picture.packer, label=None)
 
 
 ImageLike: TypeAlias = (
-    str | os.PathLike[str] | bytes | SupportsRead | Image.Image | np.ndarray[Any, Any] | Tensor | ReadablePicture | Page
+    str
+    | os.PathLike[str]
+    | bytes
+    | SupportsRead
+    | Image.Image
+    | np.ndarray[Any, Any]
+    | Tensor
+    | ReadablePicture
+    | Page
+    | ArrayLike  # of h5py, zarr, Dask and xarray
 )
 Images: TypeAlias = list[Any] | tuple[Any, ...]  # of ImageLike
 
@@ -64,11 +81,17 @@ def images_of(a: ImageLike | Images, b: ImageLike | None, more: Sequence[ImageLi
 
 
 def pages_of(source: Any) -> tuple[Page, ...]:
-    """The images of a file, or of its bytes, that holds several. Raises InputError where it holds one."""
+    """The images of a file, or of its bytes, that holds several; of RGB and near infrared, the latter and the former.
+
+    Raises InputError where it holds one.
+    """
     if not isinstance(source, (str, os.PathLike, bytes)):
         raise InputError("b: missing (NoneType is no image); fusion takes two images or more, gifnet.enhance takes one")
     name = "a (bytes)" if isinstance(source, bytes) else os.fsdecode(source)
     count = count_images(source, name)
+    infrared = near_infrared(source, name) if count == 1 else None
+    if infrared is not None:
+        return Page(source, 0, infrared), Page(source, 0)
     if count < 2:
         raise InputError(f"{name}: holds one image; fusion takes two or more (gifnet.enhance takes one)")
     return tuple(Page(source, number) for number in range(count))
@@ -98,7 +121,7 @@ def read(source: ImageLike, argument: str, page: int | None = None) -> ReadableP
     if isinstance(source, ReadablePicture):
         return source
     if isinstance(source, Page):
-        page, source = source.number, source.source
+        return source.of(read(source.source, argument, source.number))
     source = _content(source, argument)
     if isinstance(source, (str, os.PathLike)):
         path = os.fsdecode(source)
@@ -146,6 +169,6 @@ def read_for_writing(path: "str | os.PathLike[str] | Page", page: int | None = N
     """Like ``read`` of a path, but its results are a ``Raster``, for ``files.writing.write_file``."""
     if isinstance(path, Page):
         assert not isinstance(path.source, bytes)
-        page, path = path.number, path.source
+        return path.of(read_for_writing(path.source, path.number))
     name = os.fsdecode(path)
     return from_raster(read_file(name, name, page), name, pack_raster, file=True)

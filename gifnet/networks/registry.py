@@ -11,7 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..execution.form import InferenceForm, Swapped
+from .graph import Graph, Value
 
 Role = Literal["infrared", "visible"]
 
@@ -49,6 +51,8 @@ class Architecture:
         "infrared"  # what it takes as ``a`` of an infrared-visible pair; users give the infrared first, always
     )
     converter: Converter | None = None
+    graph: Callable[[Graph, Any, Value, Value], Value] | None = None  # writes what it computes of a and b, for ONNX
+    enhancing_graph: Callable[[Graph, Any, Value], Value] | None = None  # None: ``graph`` of one plane, given twice
     objective: str | None = None  # what it learns by: "module:class" of a ``training.objective.Objective``
     weights: str | None = None  # the file that its name loads: in the folder of bundled weights, or of any path
 
@@ -96,6 +100,21 @@ def enhancing_form(network: nn.Module, dtype: torch.dtype) -> InferenceForm | No
     known = architecture_of(network)
     form = known.enhancing_form(network, dtype) if known else None
     return _infrared_first(known, form) if known and form else form
+
+
+def write_graph(graph: Graph, network: nn.Module, *planes: Value) -> Value:
+    """Write into an empty graph how a network fuses two planes, the infrared first, or enhances one.
+
+    Raises InputError where its architecture has no graph.
+    """
+    known = architecture_of(network)
+    if known is None or known.graph is None:
+        name = known.name if known else type(network).__name__
+        raise InputError(f"model: the network {name} can't be exported: its architecture has no graph")
+    if len(planes) == 1 and known.enhancing_graph is not None:
+        return known.enhancing_graph(graph, network, *planes)
+    first, second = planes if len(planes) == 2 else planes * 2
+    return known.graph(graph, network, *((first, second) if known.first == "infrared" else (second, first)))
 
 
 def _infrared_first(known: Architecture, form: InferenceForm) -> InferenceForm:

@@ -291,6 +291,15 @@ REPORT: Option[Any] = Option(
     None,
     "called with a line about each problem when it is found; about pairing, before any work.",
 )
+EXECUTOR = Option(
+    "executor",
+    values.ExecutorLike | None,
+    None,
+    "where the work is done: a ``concurrent.futures`` executor, or a ``dask.distributed.Client``. Its workers need "
+    "gifnet, and the folders under the same names; ``memory`` is each process's. This process alone keeps the record, "
+    "and an image whose worker dies is done again. None: here.",
+    values.check_executor,
+)
 
 # --- aligning -----------------------------------------------------------------------------------------
 
@@ -389,6 +398,32 @@ VIDEO_PROGRESS = replace(
     "may end the work with an exception; False: neither; None: a bar on a terminal, after two seconds.",
 )
 
+# --- export -------------------------------------------------------------------------------------------
+
+OPSET = Option(
+    "opset",
+    int,
+    values.OLDEST_OPSET,
+    f"the version of ONNX's operators, from {values.OLDEST_OPSET}. Older runtimes know no newer ones.",
+    values.check_opset,
+    Flag(int, "N", note=f"{values.OLDEST_OPSET} by default"),
+)
+EXPORT_DTYPE = Option(
+    "dtype",
+    values.Dtype,
+    "float32",
+    'the precision of the weights and features in the file: ``"float32"`` or ``"float16"``, half the size. '
+    "Inputs, outputs and statistics are float32 with both.",
+    values.check_export_dtype,
+    Flag(choices=("float32", "float16"), note="float32 by default"),
+)
+ENHANCE: Option[Any] = Option(
+    "enhance",
+    bool,
+    False,
+    "the graph that enhances one image, ``x`` to ``enhanced``. Without it, that which fuses two.",
+)
+
 # --- evaluation ---------------------------------------------------------------------------------------
 
 METRICS: Option[Any] = Option(
@@ -408,6 +443,32 @@ SAVE_FUSED: Option[Any] = Option(
     flag=Flag(metavar="DIR"),
 )
 
+# --- the page to try it on ------------------------------------------------------------------------------
+
+HOST: Option[Any] = Option(
+    "host",
+    str,
+    "127.0.0.1",
+    'the address of this machine that the page is reached at. ``"127.0.0.1"`` is for programs of this machine only, '
+    '``"0.0.0.0"`` for everybody who reaches the machine.',
+    flag=Flag(metavar="ADDRESS", note="127.0.0.1 by default, for this machine only"),
+)
+PORT = Option(
+    "port",
+    int | None,
+    None,
+    "its port. None: the first free one from 7860.",
+    values.check_port,
+    Flag(int, "N", note="by default the first free one from 7860"),
+)
+SHARE: Option[Any] = Option(
+    "share",
+    bool,
+    False,
+    "a public link too, which passes all data through Gradio's servers. Best effort, for a week at most.",
+)
+NO_BROWSER: Option[Any] = Option("no_browser", bool, False, "open no browser, only say where the page is.")
+
 # --- the command line only ----------------------------------------------------------------------------
 
 MAX_PIXELS: Option[Any] = Option(
@@ -416,4 +477,11 @@ MAX_PIXELS: Option[Any] = Option(
     None,
     "read images of up to so many pixels, from files that you trust. In Python, raise ``PIL.Image.MAX_IMAGE_PIXELS``.",
     flag=Flag(values.pixels_of_text, "N", note="such as 500M; 178956970 by default"),
+)
+SCHEDULER: Option[Any] = Option(
+    "scheduler",
+    str | None,
+    None,
+    "have the workers of a Dask cluster do it, whose scheduler has this address. Needs the extra ``[dask]``.",
+    flag=Flag(metavar="ADDRESS", note="such as tcp://10.0.0.1:8786"),
 )

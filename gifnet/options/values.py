@@ -30,6 +30,13 @@ class TransformLike(Protocol):
     def size(self) -> tuple[int, int]: ...
 
 
+@runtime_checkable
+class ExecutorLike(Protocol):
+    """What takes calls and makes them elsewhere: a ``concurrent.futures.Executor``, a ``dask.distributed.Client``."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any: ...
+
+
 Name: TypeAlias = str | os.PathLike[str]  # of a model
 Device: TypeAlias = str | torch.device
 Dtype: TypeAlias = str | torch.dtype
@@ -50,6 +57,7 @@ Lines: TypeAlias = Callable[[str], object]  # told a line of text
 MOTIONS: tuple[Motion, ...] = get_args(Motion)
 DEFAULT_PERCENTILES = (0.1, 99.9)
 SMALLEST_TILE = 64
+OLDEST_OPSET = 18
 VALUES_OF = ("values", "a", "b")  # whose values the limits of ``stretch`` are: every grey image's, or one's of a pair
 UNITS = {"": 1, "b": 1} | {
     prefix + suffix: base**power
@@ -263,6 +271,13 @@ def check_progress(progress: Any) -> Progress:
     raise InputError(f"progress: {progress!r}; give True, False, None or a function of (done, steps)")
 
 
+def check_executor(executor: Any) -> ExecutorLike | None:
+    """What has a ``submit``, or None."""
+    if executor is None or (isinstance(executor, ExecutorLike) and not isinstance(executor, type)):
+        return executor
+    raise InputError(f"executor: {executor!r}; give a concurrent.futures executor, a dask.distributed.Client or None")
+
+
 def check_nodata(nodata: Any) -> float | None:
     """A number, NaN too, or None."""
     if nodata is None or is_number(nodata):
@@ -270,11 +285,35 @@ def check_nodata(nodata: Any) -> float | None:
     raise InputError(f"nodata: {nodata!r}; give a number")
 
 
+def check_opset(opset: Any) -> int:
+    """A version of ONNX's operators."""
+    if not is_integer(opset) or opset < OLDEST_OPSET:
+        raise InputError(f"opset: {opset!r}; give the number of a version of ONNX's operators, from {OLDEST_OPSET}")
+    return int(opset)
+
+
+def check_export_dtype(dtype: Any) -> Literal["float32", "float16"]:
+    """``"float32"`` or ``"float16"``."""
+    name = str(dtype).removeprefix("torch.") if isinstance(dtype, (str, torch.dtype)) else ""
+    if name not in ("float32", "float16"):
+        raise InputError(f"dtype: {dtype!r}; files have 'float32' or 'float16'")
+    return name  # type: ignore[return-value]  # one of these texts
+
+
 def check_offset(offset: Any) -> float:
     """Seconds, of either sign."""
     if not is_number(offset) or not math.isfinite(offset):
         raise InputError(f"offset: {offset!r}; give a number of seconds")
     return float(offset)
+
+
+def check_port(port: Any) -> int | None:
+    """The number of a port, or None."""
+    if port is None:
+        return None
+    if not is_integer(port) or not 1 <= port <= 65535:
+        raise InputError(f"port: {port!r}; give a number from 1 to 65535")
+    return int(port)
 
 
 # --- from the command line's texts --------------------------------------------------------------------

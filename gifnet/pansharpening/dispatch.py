@@ -1,4 +1,4 @@
-"""``gifnet.pansharpen``: arrays, tensors or paths."""
+"""``gifnet.pansharpen``: arrays, tensors, paths, Dask arrays and DataArrays."""
 
 import os
 from typing import Any
@@ -9,9 +9,10 @@ from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.context import in_plain_context
 from ..execution.running import Execution
-from ..models import Model
+from ..models import Model, fuser_of
 from ..options.values import Device, Dtype, Memory, Progress, Tile
 from .arrays import pansharpen_arrays, pansharpen_tensors
+from .lazily import is_for_dask, pansharpen_lazily
 from .model import fuse_with
 from .rasters import names_of, pansharpen_array
 
@@ -38,7 +39,8 @@ def pansharpen(
             whole. Pixels are areas: both images' outer edges coincide, not the centres of their corner pixels.
             Masked arrays (``numpy.ma``): masked pixels have no data. ``ms`` and ``pan`` may both be paths of rasters
             instead (extra ``[geo]``), ``ms`` also a list of them, as in
-            ``gifnet.pansharpening.rasters.pansharpen_files``.
+            ``gifnet.pansharpening.rasters.pansharpen_files``. Dask arrays, of which the result is a lazy one, or two
+            ``xarray.DataArray``, which keep coordinates, CRS and nodata (extra ``[dask]``, docs/cluster.md).
         tile: pixels a side of what is worked on at once, from 64. Rounded down to a multiple of 8. ``None``: the whole
             image, whatever memory that takes; ``"auto"``: what the memory allows. The pixels are the same with any.
         memory: how much may be used, of RAM, the images included, or of a GPU's memory. In bytes or as ``"2GB"``. None:
@@ -65,7 +67,10 @@ def pansharpen(
         InputError: what is no multispectral or panchromatic image; sizes that don't belong together; NaN.
         MissingExtraError: paths, without rasterio (extra "geo").
     """
-    fuse = fuse_with(model, device, dtype, Execution.checked(tile, memory, progress))
+    execution = Execution.checked(tile, memory, progress)
+    if is_for_dask(ms, pan):
+        return pansharpen_lazily(ms, pan, fuser_of(model, device, dtype), execution)
+    fuse = fuse_with(model, device, dtype, execution)
     names = names_of(ms)
     if names is not None and isinstance(pan, (str, os.PathLike)):
         return pansharpen_array(names, pan, fuse)

@@ -57,21 +57,18 @@ def sharpened(
         Windows of the fine grid and their values, float64, on the band's scale and unlimited.
     """
     statistics = PairStatistics.of(band, grid.down(pan), grid, valid)
-    if not np.isfinite(statistics.correlation):
-        raise InputError("ms, pan: values too large to work with (10^150 or so); are they an undeclared nodata value?")
-    resampled = grid.up(band)
+    statistics.check()
     if statistics.correlation <= 0:
+        resampled = grid.up(band)
         for window in windows(pan.shape):
             yield window, resampled[window]
         return
-    a = Normalised(resampled, statistics.band_mean, CONTRAST * statistics.band_deviation)
-    b = Normalised(pan, statistics.pan_mean, CONTRAST * statistics.pan_deviation)
+    a, b = statistics.normalised(grid.up(band), pan)
     fused = np.empty(pan.shape, np.float32) if scratch is None else scratch(pan.shape)
     _fuse_by_regions(fuse, a, b, fused)
-    smooth = grid.up(grid.down(fused))
-    gain = INJECTED * statistics.correlation * CONTRAST * statistics.band_deviation
+    injected = Injected(grid, band, fused, statistics)
     for window in windows(pan.shape):
-        yield window, resampled[window] + gain * (fused[window] - smooth[window])
+        yield window, injected[window]
 
 
 def _fuse_by_regions(fuse: Fuse, a: Plane, b: Plane, out: Target) -> None:
@@ -106,6 +103,44 @@ class Normalised:
 
 
 @dataclass(frozen=True)
+class PairMoments:
+    """What the statistics of a band and PAN follow from, gathered window by window (Chan, Golub and LeVeque, 1979)."""
+
+    count: int
+    mean: Array  # (2,)
+    products: Array  # (2, 2), sums of products of the differences to the mean
+
+    @classmethod
+    def none(cls) -> "PairMoments":
+        """Of no pixels."""
+        return cls(0, np.zeros(2), np.zeros((2, 2)))
+
+    @classmethod
+    def of(cls, band: Plane, pan: Plane, window: Window, valid: Plane | None = None) -> "PairMoments":
+        """Of a window of the coarse grid, both planes on it, where ``valid`` is true."""
+        pairs = np.stack([band[window], pan[window]]).astype(np.float64).reshape(2, -1)
+        if valid is not None:
+            pairs = pairs[:, valid[window].ravel() > 0]
+        if not pairs.shape[1]:
+            return cls.none()
+        mean = pairs.mean(axis=1)
+        centred = pairs - mean[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):  # which makes the correlation NaN
+            return cls(pairs.shape[1], mean, centred @ centred.T)
+
+    def merged(self, other: "PairMoments") -> "PairMoments":
+        """Of the pixels of both."""
+        if not other.count:
+            return self
+        count, shift = self.count + other.count, other.mean - self.mean
+        with np.errstate(over="ignore", invalid="ignore"):
+            between = np.outer(shift, shift) * (self.count * other.count / count)
+            return PairMoments(
+                count, self.mean + shift * (other.count / count), self.products + (other.products + between)
+            )
+
+
+@dataclass(frozen=True)
 class PairStatistics:
     """Mean, deviation and correlation of a band and of PAN at the band's resolution."""
 
@@ -117,23 +152,46 @@ class PairStatistics:
 
     @classmethod
     def of(cls, band: Plane, pan: Plane, grid: Grid, valid: Plane | None = None) -> "PairStatistics":
-        """Gathered by the window (Chan, Golub and LeVeque, 1979) where the grids overlap and ``valid`` is true."""
+        """Gathered by the window where the grids overlap and ``valid`` is true."""
         (top, bottom), (left, right) = grid.rows.overlap(), grid.columns.overlap()
-        count, mean, moments = 0, np.zeros(2), np.zeros((2, 2))
+        moments = PairMoments.none()
         for rows, columns in windows((bottom - top, right - left)):
             window = (slice(top + rows.start, top + rows.stop), slice(left + columns.start, left + columns.stop))
-            pairs = np.stack([band[window], pan[window]]).astype(np.float64).reshape(2, -1)
-            if valid is not None:
-                pairs = pairs[:, valid[window].ravel() > 0]
-            if pairs.shape[1]:
-                added, own = pairs.shape[1], pairs.mean(axis=1)
-                centred, shift = pairs - own[:, None], own - mean
-                with np.errstate(over="ignore", invalid="ignore"):  # which makes the correlation NaN
-                    moments += centred @ centred.T + np.outer(shift, shift) * (count * added / (count + added))
-                mean += shift * (added / (count + added))
-                count += added
-        band_deviation, pan_deviation = np.sqrt(moments.diagonal() / max(count, 1))
+            moments = moments.merged(PairMoments.of(band, pan, window, valid))
+        return cls.from_moments(moments)
+
+    @classmethod
+    def from_moments(cls, moments: PairMoments) -> "PairStatistics":
+        mean, products = moments.mean, moments.products
+        band_deviation, pan_deviation = np.sqrt(products.diagonal() / max(moments.count, 1))
         # Rounding alone gives a constant some deviation.
         flat = band_deviation <= 1e-9 * abs(mean[0]) or pan_deviation <= 1e-9 * abs(mean[1])
-        correlation = 0.0 if flat else moments[0, 1] / np.sqrt(moments[0, 0] * moments[1, 1])
+        correlation = 0.0 if flat else products[0, 1] / np.sqrt(products[0, 0] * products[1, 1])
         return cls(*(float(value) for value in (mean[0], band_deviation, mean[1], pan_deviation, correlation)))
+
+    def check(self) -> None:
+        """Raises InputError for values that nothing can be computed of."""
+        if not np.isfinite(self.correlation):
+            raise InputError(
+                "ms, pan: values too large to work with (10^150 or so); are they an undeclared nodata value?"
+            )
+
+    def normalised(self, band: Plane, pan: Plane) -> tuple[Normalised, Normalised]:
+        """Both, on PAN's grid, as the network takes them."""
+        return (
+            Normalised(band, self.band_mean, CONTRAST * self.band_deviation),
+            Normalised(pan, self.pan_mean, CONTRAST * self.pan_deviation),
+        )
+
+
+class Injected:
+    """The sharpened band, by the window: the band, on PAN's grid, and what is finer than it of the fused plane."""
+
+    def __init__(self, grid: Grid, band: Plane, fused: Plane, statistics: PairStatistics) -> None:
+        self._resampled, self._fused, self._smooth = grid.up(band), fused, grid.up(grid.down(fused))
+        self._gain = INJECTED * statistics.correlation * CONTRAST * statistics.band_deviation
+        self.shape = self._resampled.shape
+
+    def __getitem__(self, window: Window) -> Array:
+        result: Array = self._resampled[window] + self._gain * (self._fused[window] - self._smooth[window])
+        return result

@@ -5,7 +5,6 @@ a function of the seed and ``i`` alone, so a resumed run sees what an unbroken o
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..execution.progress import bar
+from ..execution.threads import Threads
 from ..files.listing import images_in, stem_of
 from ..images import colour
 from ..images.reading import read
@@ -99,6 +99,11 @@ def load_luminance(paths: list[Path]) -> Pyramid:
     return Pyramid(np.stack(planes), np.stack([_half(plane) for plane in planes]))
 
 
+def loaded_luminance(groups: list[list[Path]]) -> Iterator[Pyramid]:
+    """``load_luminance`` of each of them, in their order, several at a time."""
+    return prepared(lambda i: load_luminance(groups[i]), 0, len(groups), workers=AHEAD)
+
+
 def _levels(plane: np.ndarray, deep: bool) -> np.ndarray:
     """A plane of [0, 1] in the levels of 16 bits, if it is ``deep``, or of 8."""
     kind = np.uint16 if deep else np.uint8
@@ -123,12 +128,9 @@ class TrainingData:
         self.config, self.seed = config, seed
         groups = paired(infrared, visible)
         photo_groups = [[path] for path in images_by_stem(photos).values()] if photos else []
-        with ThreadPoolExecutor() as pool:
-            work = bar(
-                iterable=pool.map(load_luminance, groups + photo_groups),
-                total=len(groups) + len(photo_groups), desc="reading", disable=not progress,
-            )  # fmt: skip
-            loaded = [image for image in work if min(image.full.shape[1:]) >= config.crop]
+        every = groups + photo_groups
+        read = bar(iterable=loaded_luminance(every), total=len(every), desc="reading", disable=not progress)
+        loaded = [image for image in read if min(image.full.shape[1:]) >= config.crop]
         self.pairs = [image for image in loaded if len(image.full) == 2]
         self.photos = [image for image in loaded if len(image.full) == 1]
         if not self.pairs or (photos and not self.photos):
@@ -193,7 +195,7 @@ class TrainingData:
 
 def prepared(make: Callable[[int], Any], start: int, stop: int, workers: int) -> Iterator[Any]:
     """What ``make`` gives for ``start`` to ``stop - 1``, the next ones always being made in the background."""
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with Threads(workers, "gifnet-data") as pool:
         queue = [pool.submit(make, i) for i in range(start, min(start + AHEAD, stop))]
         for i in range(start, stop):
             ready = queue.pop(0).result()

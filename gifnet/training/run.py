@@ -68,7 +68,7 @@ def train(
     recipe = read_recipe(objective_type.recipe_type, recipe_file, settings)
     model, notes = None, {}
     if init is not None:
-        model, sha256 = read_weights(init)
+        model, sha256, _ = read_weights(init)
         notes = {"initial_weights_sha256": sha256}
         if not isinstance(model, architecture.network):
             raise InputError(f"{init}: weights of {describe(model)['architecture']!r}, not of {network!r}")

@@ -5,7 +5,6 @@ A batch to enhance holds mildly blurred and noisy photographs. Each is a functio
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .bands import random_band
-from .data import DataConfig, Pyramid, TrainingData, load_luminance, paired, prepared
+from .data import DataConfig, Pyramid, TrainingData, loaded_luminance, paired, prepared
 from .defocus import DefocusConfig, gaussian_blur, random_defocus
 from .degradation import DegradationConfig, degrade
 from .lens import Lens, LensConfig, random_frames
@@ -98,9 +97,7 @@ class TaskData:
         return self.images.config
 
     def _load(self, folders: tuple[Path, Path]) -> list[Pyramid]:
-        with ThreadPoolExecutor() as pool:
-            loaded = list(pool.map(load_luminance, paired(*folders)))
-        large = [image for image in loaded if min(image.full.shape[1:]) >= self.config.crop]
+        large = [image for image in loaded_luminance(paired(*folders)) if min(image.full.shape[1:]) >= self.config.crop]
         if not large:
             raise InputError(f"{folders[0]}: no image is {self.config.crop} pixels a side; give a smaller crop")
         return large

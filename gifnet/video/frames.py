@@ -1,7 +1,6 @@
 """Fusing frames as they come: reading the next ones, fusing, and what the caller does with results, all at once."""
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from ..checkpoints.hub import BUNDLED
 from ..execution.running import Execution
+from ..execution.threads import Pending, Threads
 from ..fuser import Fuser
 from ..images.reading import ImageLike
 from ..models import Model, fuser_of
@@ -108,9 +108,9 @@ def overlapped(items: Iterable[Item], work: Callable[[Item], Result]) -> Iterato
     A result is given once the next item is there, or there is none.
     """
     iterator = iter(items)
-    with ThreadPoolExecutor(1, "gifnet-read") as reader, ThreadPoolExecutor(1, "gifnet-fuse") as worker:
-        ahead: Future[Any] = reader.submit(next, iterator, _END)
-        pending: Future[Result] | None = None
+    with Threads(1, "gifnet-read") as reader, Threads(1, "gifnet-fuse", one_core=False) as worker:
+        ahead: Pending[Any] = reader.submit(next, iterator, _END)
+        pending: Pending[Result] | None = None
         while (item := ahead.result()) is not _END:
             ahead = reader.submit(next, iterator, _END)
             following = worker.submit(work, item)

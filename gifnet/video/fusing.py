@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..checkpoints.hub import BUNDLED
 from ..errors import InputError
 from ..execution.progress import reporter
 from ..execution.running import Execution
+from ..execution.threads import Pending, Threads
 from ..files.atomic import atomic_path
 from ..files.writing import check_folder
 from ..fuser import Fuser
@@ -161,14 +161,14 @@ class _Work:
         total = self._pairs.leading.count or 0
         fused = fused_frames(self._fuser, self._rig, self._alike(), self._execution)
         done = 0
-        with ThreadPoolExecutor(1, "gifnet-write") as thread:
+        with Threads(1, "gifnet-write") as thread:
             first = next(fused, None)
             if first is None:
                 raise _apart(self._pairs)
             start = self._times[0]
             rate = self._pairs.leading.rate
             with VideoWriter(temporary, shown, rate, codec, sound, start) as writer:
-                writing: Future[None] | None = None
+                writing: Pending[None] | None = None
                 for pixels in chain([first], fused):
                     if writing is not None:
                         writing.result()  # no more than one waits

@@ -656,7 +656,7 @@ def assert_whole(place: Place) -> None:
 
 def command(place: Place, *more: object) -> list[str]:
     arguments = ("fuse", place.a, place.b, "-o", place.out, "--model", place.model, "--device", "cpu", *more)
-    return [sys.executable, "-m", "gifnet", *map(str, arguments)]
+    return [str(argument) for argument in arguments]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
@@ -668,15 +668,16 @@ def test_killed_at_any_moment_and_finished_by_a_rerun(tmp_path: Path, model: Pat
     delays = random.Random(0)
     finished: set[str] = set()
     for lines in (0, 3, 8):  # that a run adds to the manifest before the delay begins
-        with subprocess.Popen(command(place, "--quiet"), stderr=subprocess.DEVNULL) as process:
-            start = (place.out / NAME).read_bytes().count(b"\n") if finished else 0
-            until = time.monotonic() + 120
-            while process.poll() is None and time.monotonic() < until:
-                if (place.out / NAME).exists() and (place.out / NAME).read_bytes().count(b"\n") >= start + lines:
-                    break
-                time.sleep(0.002)
-            time.sleep(delays.uniform(0, 0.1))
-            process.send_signal(signal.SIGKILL)
+        process = commands.Command(*command(place, "--quiet"))
+        start = (place.out / NAME).read_bytes().count(b"\n") if finished else 0
+        until = time.monotonic() + 120
+        while process.is_alive() and time.monotonic() < until:
+            if (place.out / NAME).exists() and (place.out / NAME).read_bytes().count(b"\n") >= start + lines:
+                break
+            time.sleep(0.002)
+        time.sleep(delays.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        process.result()
         assert_whole(place)
         # What was finished once is never undone.
         done = {path.name for path in place.out.glob("[!.]*.png")}
@@ -685,7 +686,7 @@ def test_killed_at_any_moment_and_finished_by_a_rerun(tmp_path: Path, model: Pat
     assert finished
     (place.out / TEMPORARY).write_bytes(b"half")
     (place.out / OWNER).write_text(DEAD)
-    result = commands.run(*command(place)[3:])
+    result = commands.run(*command(place))
     assert result.returncode == 0, result.stderr
     done, skipped = (int(number) for number in re.findall(r"(\d+) (?:done|skipped)", result.stderr))
     assert done + skipped == 12
@@ -701,14 +702,15 @@ KILLS = {
 }
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked")
 @pytest.mark.parametrize("moment", KILLS)
 def test_killed_at_the_worst_moments(place: Place, moment: str) -> None:
-    script = "import os, signal, sys\nfrom pathlib import Path\nkill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+    script = "import os, signal\nfrom pathlib import Path\nkill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
     script += f"RESULT = Path({str(place.out / '0.png')!r})\nreal = os.replace\n"
-    script += f"import gifnet.cli\n{KILLS[moment]}\ngifnet.cli.main(sys.argv[1:])"
-    killed = subprocess.run([sys.executable, "-c", script, *command(place, "--quiet")[3:]], check=False, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
+    script += f"import gifnet.cli\n{KILLS[moment]}\ngifnet.cli.main({command(place, '--quiet')})"
+    killed = commands.forked(exec, script, {})
+    killed.join(120)
+    assert killed.exitcode == -signal.SIGKILL
     left = {path.suffix for path in place.out.iterdir() if path.name.startswith(".gifnet-")}
     assert left == ({".lock"} if moment == "after the rename" else {".lock", ".png"})
     assert_whole(place)
@@ -756,10 +758,10 @@ def test_two_runs_at_once_one_in_a_subfolder_of_the_other_lose_nothing(tmp_path:
         put(outer.a / "sub" / f"x{index}.png", index)
         put(outer.b / "sub" / f"x{index}.png", index + 100)
     inner.out.mkdir(parents=True)
-    commands_ = [command(outer, "--recursive", "--quiet"), command(inner, "--quiet")]
-    running = [subprocess.Popen(one, stderr=subprocess.PIPE, text=True) for one in commands_]
-    errors = [process.communicate(timeout=120)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], errors
+    both = command(outer, "--recursive", "--quiet"), command(inner, "--quiet")
+    running = [commands.Command(*one) for one in both]
+    results = [process.result(120) for process in running]
+    assert [result.returncode for result in results] == [0, 0], results
     assert not list(outer.out.rglob(".gifnet-*"))
     assert {path.name for path in inner.out.glob("*.png")} == {f"{x}{n}.png" for x in ("", "x") for n in range(8)}
 
@@ -804,7 +806,7 @@ def test_without_locks_nothing_of_the_living_goes(tmp_path: Path, monkeypatch: p
 
 
 def main(place: Place, *more: object) -> int:
-    return cli.main(command(place, *more)[3:])
+    return cli.main(command(place, *more))
 
 
 def test_exit_status_and_summary(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
@@ -889,7 +891,7 @@ def test_memory_is_bounded_by_a_few_images(place: Place, monkeypatch: pytest.Mon
         put(place.a / f"{index}.png", seed=index)
         put(place.b / f"{index}.png", seed=index)
     alive = most = 0
-    real = run.Run.read
+    real = run.RunHere.read
 
     class Counted(list[Any]):
         def __del__(self) -> None:
@@ -902,7 +904,7 @@ def test_memory_is_bounded_by_a_few_images(place: Place, monkeypatch: pytest.Mon
         most = max(most, alive)
         return Counted(real(self, job))
 
-    monkeypatch.setattr(run.Run, "read", read)
+    monkeypatch.setattr(run.RunHere, "read", read)
     assert len(place.fuse().done) == 12
     assert alive == 0
     assert most <= 4

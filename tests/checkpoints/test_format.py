@@ -22,10 +22,10 @@ from gifnet.checkpoints.format import (
     load_weights,
     read_config,
     read_metadata,
-    save_hub_folder,
     save_weights,
 )
 from gifnet.checkpoints.official import convert_official
+from gifnet.checkpoints.pretrained import save_folder
 from gifnet.errors import CheckpointError, InputError
 from gifnet.networks.gifnet import GIFNet, GIFNetConfig
 
@@ -154,8 +154,8 @@ def test_loading_leaves_the_random_numbers_alone(saved: Path) -> None:
 
 def test_hub_folder(model: GIFNet, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
-    save_hub_folder(model, folder, notes={"source": "a test"})
-    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json"}
+    save_folder(model, folder, notes={"source": "a test"})
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
     config = read_config(folder / "config.json")
     assert config == describe(model) == DESCRIPTION
     loaded = load_weights(folder / "model.safetensors", config=config)

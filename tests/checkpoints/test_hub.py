@@ -3,22 +3,29 @@
 import hashlib
 import json
 import os
+import re
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 import torch
+from conftest import ROOT
 from hub_server import HubServer, Repository
 from safetensors.torch import save
 
+import gifnet
+from gifnet import Fuser, InputError
 from gifnet.checkpoints import hub
-from gifnet.checkpoints.format import describe, save_hub_folder, save_weights
+from gifnet.checkpoints.format import describe, file_sha256, save_weights
 from gifnet.checkpoints.hub import load_model, resolve
+from gifnet.checkpoints.pretrained import save_folder
 from gifnet.errors import CheckpointError
+from gifnet.networks import registered
 from gifnet.networks.gifnet import GIFNet, GIFNetConfig
 
 CONFIG = GIFNetConfig(growth=4, position_hidden=8, main="mm")
@@ -36,7 +43,7 @@ def model() -> GIFNet:
 def files(model: GIFNet, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of a Hub repository, by name."""
     folder = tmp_path_factory.mktemp("hub")
-    save_hub_folder(model, folder)
+    save_folder(model, folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -181,7 +188,7 @@ def test_a_folder_here_goes_before_a_repository(
     assert "in it" in refused("runs/exp1", "^runs/exp1: a folder without model.safetensors; give")
     save_weights(model, run / "last.safetensors")
     refused("runs/exp1", "without model.safetensors; it has last.safetensors; give the .safetensors file in it")
-    save_hub_folder(model, run)
+    save_folder(model, run)
     for name in ("runs/exp1", Path("runs/exp1"), "./runs/exp1", tmp_path / run):
         loaded, found = load_model(name)
         assert same_weights(loaded, model)
@@ -321,7 +328,7 @@ def test_hub_is_down(client: Client, server: HubServer) -> None:
 
 def test_revisions(client: Client, server: HubServer, files: dict[str, bytes], model: GIFNet, tmp_path: Path) -> None:
     other = GIFNet(CONFIG)
-    save_hub_folder(other, tmp_path / "other")
+    save_folder(other, tmp_path / "other")
     content = {path.name: path.read_bytes() for path in (tmp_path / "other").iterdir()}
     commit = server.repositories["org/name"].commit(content, "v2", "refs/pr/1")
     for revision in ("v2", "refs/pr/1", commit):
@@ -436,7 +443,240 @@ def test_no_pickle_is_ever_asked_for(client: Client, server: HubServer, files: d
 def test_the_client_is_imported_only_when_needed(model: GIFNet, tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
     save_weights(model, path)
-    code = "import sys; from gifnet.checkpoints.hub import load_model; load_model(sys.argv[1]); "
+    code = f"import sys; from gifnet.checkpoints.hub import load_model; load_model({str(path)!r}); "
     code += "print('huggingface_hub' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    done = commands.run_code(code)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+# Models as huggingface_hub has them
+
+
+@pytest.fixture
+def fuser(model: GIFNet) -> Fuser:
+    return Fuser(model, "cpu", name="small", notes={"source": "a test"})
+
+
+def card_of(content: bytes) -> Any:
+    from huggingface_hub import ModelCard
+
+    return ModelCard(content.decode("utf-8"))
+
+
+def test_saved_and_loaded_again(fuser: Fuser, model: GIFNet, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    assert fuser.save_pretrained(folder) is None
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    again = Fuser.from_pretrained(folder, device="cpu")
+    assert same_weights(again._network, model)
+    assert again.notes == {"source": "a test"}
+    assert again.sha256 == file_sha256(folder / "model.safetensors")
+    again.to(dtype="bfloat16").save_pretrained(tmp_path / "copy")  # the precision to compute in is no matter
+    assert file_sha256(tmp_path / "copy" / "model.safetensors") == again.sha256
+    with pytest.raises(CheckpointError, match="its sha256 is"):
+        Fuser.from_pretrained(folder, sha256="0" * 64)
+
+
+@pytest.mark.parametrize("name", [name for name, known in registered().items() if is_dataclass(known.config)])
+def test_every_network(name: str, tmp_path: Path) -> None:
+    known = registered()[name]
+    network = known.network(known.config())
+    Fuser(network, "cpu").save_pretrained(tmp_path)
+    assert type(Fuser.from_pretrained(tmp_path)._network) is known.network
+    card = card_of((tmp_path / "README.md").read_bytes())
+    assert card.data.library_name == "gifnet"
+    assert card.data.pipeline_tag == "image-to-image"
+    assert name in card.data.tags
+    assert card.data.license is None  # nobody said so
+
+
+def test_card(fuser: Fuser, tmp_path: Path) -> None:
+    notes = {"validation": '{"VIF": 0.9, "photo_psnr": 31.5}', "odd": "`| \x1b[2J\n# no heading"}
+    Fuser(fuser._network, "cpu", notes=notes).save_pretrained(
+        tmp_path / "run7",
+        model_card_kwargs={
+            "license": "mit",
+            "tags": ["thermal"],
+            "datasets": "org/set",
+            "results": {"MSRS, 25 pairs": {"Qabf": 0.658}},
+            "description": "For *cameras*.",
+        },
+    )
+    content = (tmp_path / "run7" / "README.md").read_bytes()
+    data, text = card_of(content).data, card_of(content).text
+    assert (data.license, data.datasets, data.model_name) == ("mit", ["org/set"], "run7")
+    assert {"image-fusion", "gifnet", "thermal"} <= set(data.tags)
+    found = {(each.dataset_name, each.dataset_type, each.metric_name): each.metric_value for each in data.eval_results}
+    assert found == {
+        ("MSRS, 25 pairs", "msrs-25-pairs", "Qabf"): 0.658,
+        ("validation of the training run", "validation-of-the-training-run", "VIF"): 0.9,
+        ("validation of the training run", "validation-of-the-training-run", "photo_psnr"): 31.5,
+    }
+    assert f"`{file_sha256(tmp_path / 'run7' / 'model.safetensors')}`" in text
+    assert "from_pretrained('run7')" in text
+    assert text.strip().startswith("For *cameras*.")
+    assert b"\x1b" not in content
+    assert "\n# no heading" not in text
+
+
+def test_card_of_the_bundled_weights(tmp_path: Path) -> None:
+    """Is the model card beside them, with the figures of its own table in the Hub's format."""
+    gifnet.load("gifnet", "cpu").save_pretrained(tmp_path)
+    assert file_sha256(tmp_path / "model.safetensors") == gifnet.load("gifnet", "cpu").sha256
+    card = card_of((tmp_path / "README.md").read_bytes())
+    assert card.data.license == "apache-2.0"
+    assert card.data.model_name == "gifnet"
+    table = (ROOT / "weights" / "README.md").read_text(encoding="utf-8")
+    order = ["EI", "VIF", "SCD", "AG", "SSIM", "Qabf"]
+    for result in card.data.eval_results:
+        task, *where, pairs = result.dataset_name.removesuffix(" pairs").split(", ")
+        (row,) = re.findall(rf"^\| {task} \({', '.join([*where, pairs])}\), gifnet \|(.*)\|$", table, re.MULTILINE)
+        cells = [cell.strip(" *") for cell in row.split("|")]
+        assert cells[order.index(result.metric_name)] == f"{result.metric_value:.3f}"
+    assert len(card.data.eval_results) >= 15
+    assert "## Known weaknesses" in card.text
+    assert "](../" not in card.text  # which leads nowhere there
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "match"),
+    [
+        ({"licence": "mit"}, "'licence' is no part of a card; it takes license, tags"),
+        ({"tags": 3}, "tags must be a text or a list of texts, not 3"),
+        ({"license": ["mit"]}, "license must be a text"),
+        ({"results": {"x": {"VIF": float("nan")}}}, "'VIF': nan is no finite number; give"),
+        ({"results": {"x": 3}}, "3 is no mapping"),
+        ({"results": [1]}, "results must be numbers by data set and metric"),
+    ],
+)
+def test_wrong_cards_are_refused_before_anything_is_written(
+    fuser: Fuser, tmp_path: Path, kwargs: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(InputError, match=match):
+        fuser.save_pretrained(tmp_path / "folder", model_card_kwargs=kwargs)
+    assert not (tmp_path / "folder").exists()
+
+
+def test_a_card_is_kept_unless_another_is_asked_for(fuser: Fuser, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    fuser.save_pretrained(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
+    fuser.save_pretrained(tmp_path, model_card_kwargs={})
+    assert "library_name: gifnet" in (tmp_path / "README.md").read_text()
+
+
+def test_all_files_or_none(fuser: Fuser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fuser.save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write = Path.write_bytes
+    other = Fuser(GIFNet(CONFIG), "cpu")
+
+    def fail_at_the_card(self: Path, content: bytes) -> int:
+        if self.suffix == ".md":
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fail_at_the_card)
+    with pytest.raises(CheckpointError, match=r"can't be written \(No space left on device\)"):
+        other.save_pretrained(tmp_path, model_card_kwargs={})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with torch.no_grad():
+        next(other._network.parameters()).fill_(float("nan"))
+    with pytest.raises(CheckpointError, match="not finite"):
+        other.save_pretrained(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_is_a_file(fuser: Fuser, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"can't be written .*; give another folder"):
+        fuser.save_pretrained(tmp_path / "file")
+    with pytest.raises(TypeError, match="private: an argument of push_to_hub=True only"):
+        fuser.save_pretrained(tmp_path / "new", private=True)
+
+
+def test_from_pretrained_by_its_options(
+    client: Client, server: HubServer, files: dict[str, bytes], model: GIFNet, tmp_path: Path
+) -> None:
+    server.repositories["org/name"].commit(files, "v2")
+    cache = tmp_path / "cache"
+    with pytest.raises(CheckpointError, match=f"is not in the cache .{cache}. and local_files_only is set; leave"):
+        Fuser.from_pretrained("org/name", cache_dir=cache, local_files_only=True)
+    assert server.requests == []
+    loaded = Fuser.from_pretrained("org/name", revision="v2", cache_dir=cache, token="hf_reader", device="cpu")
+    assert same_weights(loaded._network, model)
+    assert (loaded.name, loaded.device.type) == ("org/name", "cpu")
+    assert "GET /org/name/resolve/v2/model.safetensors" in server.requests
+    assert set(server.tokens) == {"hf_reader"}
+    assert cache.exists()
+    assert not (tmp_path / "hf" / "hub").exists()
+    server.requests.clear()
+    Fuser.from_pretrained("org/name", revision="v2", cache_dir=cache, local_files_only=True)
+    assert server.requests == []
+    Fuser.from_pretrained("org/name@v2", revision="v2", cache_dir=cache, force_download=True)
+    assert "GET /org/name/resolve/v2/model.safetensors" in server.requests
+    with pytest.raises(CheckpointError, match=r"^org/name@v2: names a revision, and revision='main' another one"):
+        Fuser.from_pretrained("org/name@v2", revision="main")
+    with pytest.raises(CheckpointError, match="not a valid revision"):
+        Fuser.from_pretrained("org/name", revision="../../x")
+
+
+def test_pushed_and_loaded_again(client: Client, server: HubServer, fuser: Fuser, tmp_path: Path) -> None:
+    url = fuser.push_to_hub("org/new", token=server.writer, private=True, commit_message="First")
+    repository = server.repositories["org/new"]
+    commit = repository.references["main"]
+    assert url == f"{server.url}/org/new/commit/{commit}"
+    assert sorted(repository.commits[commit]) == ["README.md", "config.json", "model.safetensors"]
+    assert (server.messages, server.private) == (["First"], {"org/new"})  # one commit
+    assert "from_pretrained('org/new')" in card_of(repository.commits[commit]["README.md"]).text
+    loaded = Fuser.from_pretrained("org/new", device="cpu")
+    assert same_weights(loaded._network, fuser._network)
+    assert loaded.notes == fuser.notes
+
+
+def test_a_card_on_the_hub_is_kept(client: Client, server: HubServer, fuser: Fuser) -> None:
+    repository = server.repositories["org/name"]
+    repository.commit({"README.md": b"---\nlicense: mit\n---\nmine", "other": b"1"}, "main")
+    fuser.push_to_hub("org/name", token=server.writer)
+    files = repository.commits[repository.references["main"]]
+    assert sorted(files) == ["README.md", "config.json", "model.safetensors", "other"]
+    assert files["README.md"].endswith(b"mine")
+    fuser.push_to_hub("org/name", token=server.writer, model_card_kwargs={"license": "mit"})
+    assert card_of(repository.commits[repository.references["main"]]["README.md"]).data.library_name == "gifnet"
+
+
+def test_saved_and_pushed(client: Client, server: HubServer, fuser: Fuser, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    url = fuser.save_pretrained(folder, push_to_hub=True, token=server.writer)
+    repository = server.repositories["me/mine"]
+    assert url == f"{server.url}/me/mine/commit/{repository.references['main']}"
+    pushed = repository.commits[repository.references["main"]]
+    assert pushed == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_pull_request(client: Client, server: HubServer, fuser: Fuser, files: dict[str, bytes]) -> None:
+    repository = server.repositories["org/name"]
+    before = repository.references["main"]
+    fuser.push_to_hub("org/name", token=server.writer, create_pr=True)
+    assert repository.references["main"] == before
+    assert same_weights(Fuser.from_pretrained("org/name@refs/pr/1")._network, fuser._network)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_pushing_that_is_refused(client: Client, server: HubServer, fuser: Fuser) -> None:
+    for arguments, match in (
+        ({"repo_id": "org/name", "token": "hf_other"}, "^org/name: pushing to .* failed .*hf auth login, or token="),
+        ({"repo_id": "other/name", "token": server.writer}, "^other/name: .* a token that may write there"),
+        ({"repo_id": "org/name", "token": server.writer, "branch": "none"}, "^org/name: .* no branch 'none'; make it"),
+        ({"repo_id": "../x", "token": server.writer}, "not a valid Hub repository name"),
+        ({"repo_id": "org/name", "branch": "../x"}, "not a valid revision"),
+    ):
+        with pytest.raises(CheckpointError, match=match):
+            fuser.push_to_hub(**arguments)
+    server.down = True
+    with pytest.raises(CheckpointError, match=r"^org/name: pushing .* check the network"):
+        fuser.push_to_hub("org/name", token=server.writer)
+    client(HF_HUB_OFFLINE="1")
+    with pytest.raises(CheckpointError, match="offline mode is on: unset HF_HUB_OFFLINE"):
+        fuser.push_to_hub("org/name", token=server.writer)
+    assert server.messages == []

@@ -32,7 +32,7 @@ def assert_failed(result: subprocess.CompletedProcess[str], status: int, *words:
 
 def test_fuse_writes_what_the_library_gives(pair: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "fused.png"
-    result = run_fresh("fuse", *pair, "-o", out, "--device", "cpu")
+    result = run("fuse", *pair, "-o", out, "--device", "cpu")
     assert result.returncode == 0, result.stderr
     # Thread counts differ between processes, and so may the last bit: one level.
     difference = np.asarray(Image.open(out)).astype(int) - np.asarray(gifnet.fuse(*pair, device="cpu")).astype(int)
@@ -104,7 +104,7 @@ def test_failed_work_is_1_and_leaves_nothing(pair: tuple[Path, Path], tmp_path: 
 
 
 def test_info_names_versions_device_weights_and_hash() -> None:
-    result = run_fresh("info", "--device", "cpu")
+    result = run("info", "--device", "cpu")
     assert result.returncode == 0, result.stderr
     rows = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert rows["gifnet"] == gifnet.__version__

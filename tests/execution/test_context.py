@@ -104,10 +104,21 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def fuser(small_network: GIFNet) -> Fuser:
+    return Fuser(small_network, "cpu", "float32")
+
+
+@pytest.fixture(scope="module")
+def expected(fuser: Fuser, file: Path) -> dict[str, np.ndarray]:
+    """Without a context, and of any number of threads: what each number gives is the same."""
+    return results(fuser, file)
+
+
 @pytest.mark.parametrize("name", CONTEXTS)
-def test_the_same_values_in_any_context(small_network: GIFNet, threads: None, file: Path, name: str) -> None:
-    fuser = Fuser(small_network, "cpu", "float32")
-    expected = results(fuser, file)
+def test_the_same_values_in_any_context(
+    fuser: Fuser, expected: dict[str, np.ndarray], threads: None, file: Path, name: str
+) -> None:
     with CONTEXTS[name]():
         found = results(fuser, file)
         anew = fuser.to().fuse(photo(40, 56, 0), photo(40, 56, 0, seed=4))
@@ -133,12 +144,20 @@ def test_models_load_the_same_in_any_context(name: str) -> None:
     np.testing.assert_array_equal(fuser.fuse(a, b), gifnet.load(device="cpu", dtype="float32").fuse(a, b))
 
 
-@pytest.mark.parametrize("name", CONTEXTS)
-def test_aligning_and_warping_in_any_context(name: str) -> None:
+@pytest.fixture(scope="module")
+def aligned() -> tuple[np.ndarray, np.ndarray, gifnet.Alignment]:
+    """An image, it moved, and how, found without a context."""
     pytest.importorskip("cv2")
     image = photo(120, 160, 4, seed=5)
     moved = np.roll(image, (3, 5), (0, 1))
-    expected = gifnet.align(image, moved, motion="translation")
+    return image, moved, gifnet.align(image, moved, motion="translation")
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_aligning_and_warping_in_any_context(
+    aligned: tuple[np.ndarray, np.ndarray, gifnet.Alignment], name: str
+) -> None:
+    image, moved, expected = aligned
     warped = expected.warp(moved)
     with CONTEXTS[name]():
         found = gifnet.align(image, moved, motion="translation")

@@ -74,6 +74,9 @@ def test_messages_of_the_command_line_stop_nothing(
     assert sorted(path.name for path in Path(out).glob("*.png")) == ["0.png", "1.png"]
     assert main(["enhance", str(folders / "none.png"), "-o", str(folders / "x.png")]) == 1
     assert main(["eval", a, b, "--fused", f"it={out}", "--metrics", "EN"]) in (0, 1)
+    with pytest.raises(SystemExit) as stop:
+        main(["fuse"])
+    assert stop.value.code == 2
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert "gifnet:" not in capsys.readouterr().out, "messages are for stderr"
 
@@ -83,21 +86,26 @@ def test_the_exit_status_is_that_of_the_work(folders: Path) -> None:
     (folders / "a" / "2.png").unlink()
     command = "import os, sys; os.environ['GIFNET_DEVICE'] = 'cpu'; from gifnet.cli import main; sys.exit(main())"
     arguments = ["fuse", folders / "a", folders / "b", "-o", folders / "out"]
-    for index, (arguments_, status) in enumerate([(arguments, 0), (["fuse"], 2)]):
-        shell = f'exec "$@" 2>{"/dev/full" if index == 0 else "&-"}'
-        done = subprocess.run(
-            ["sh", "-c", shell, "sh", sys.executable, "-c", command, *map(str, arguments_)],
-            check=False, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        assert (done.returncode, done.stdout) == (status, b"")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>/dev/full', "sh", sys.executable, "-c", command, *map(str, arguments)],
+        check=False, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"")
     assert len(list((folders / "out").glob("*.png"))) == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no sh")
-def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
-    code = (
-        "import os, sys; from gifnet.cli import main; main(['enhance', 'x', '-o', 'x.png']);"
-        "sys.exit(os.open(os.devnull, os.O_RDONLY))"
-    )
+def test_no_file_takes_the_place_of_a_closed_stream() -> None:
+    """The status is the first file that is opened after both kinds of messages, wrong usage last."""
+    code = """
+import os, sys
+from gifnet.cli import main
+assert main(["enhance", "x", "-o", "x.png"]) == 1
+try:
+    main(["fuse"])
+except SystemExit as stop:
+    assert stop.code == 2
+    sys.exit(os.open(os.devnull, os.O_RDONLY))
+"""
     done = subprocess.run(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", sys.executable, "-c", code], check=False)
     assert done.returncode >= 3

@@ -23,7 +23,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from commands import run, run_fresh
+from commands import run
 from conftest import Passing, photo
 from PIL import Image, ImageCms
 
@@ -34,6 +34,7 @@ from gifnet.files.formats import WRITABLE
 from gifnet.files.reading import read_file
 
 PER_SAMPLE = 60
+PARTS = 5  # of the files of a sample; all but one of them are marked slow
 LIMIT = 10  # seconds a file
 
 
@@ -275,13 +276,21 @@ def check_image(path: Path) -> None:
     assert bool(np.isfinite(array).all())
 
 
-@pytest.mark.parametrize("sample", SAMPLES)
-def test_damaged_files(sample: str, tmp_path: Path) -> None:
+def part_of(index: int, sample: str, part: int) -> Any:
+    """Some of a sample's files, in steps of PARTS. What is not slow is another part for the next sample."""
+    marks = () if part == index % PARTS else pytest.mark.slow
+    return pytest.param(sample, part, id=f"{sample}-{part}", marks=marks)
+
+
+@pytest.mark.parametrize(
+    ("sample", "part"), [part_of(i, sample, part) for i, sample in enumerate(SAMPLES) for part in range(PARTS)]
+)
+def test_damaged_files(sample: str, part: int, tmp_path: Path) -> None:
     good = tmp_path / "good.png"
     Image.fromarray(photo(19, 23, seed=5)).save(good)
-    rng = random.Random(f"use {sample}")
+    rng = random.Random(f"use {sample} {part}")
     ends: Counter[str] = Counter()
-    for name, content in damaged_files(sample, PER_SAMPLE):
+    for name, content in list(damaged_files(sample, PER_SAMPLE))[part::PARTS]:
         file, out = tmp_path / name, tmp_path / f"out{rng.choice(sorted(WRITABLE))}"
         file.write_bytes(content)
         page = rng.choice([None, 0, 1])
@@ -312,7 +321,7 @@ def test_damaged_files(sample: str, tmp_path: Path) -> None:
         assert {path.name for path in tmp_path.iterdir()} == {"good.png", name}
         file.unlink()
     print(f"{sample}: " + ", ".join(f"{count} × {end}" for end, count in sorted(ends.items())))
-    assert sum(ends.values()) == PER_SAMPLE
+    assert sum(ends.values()) == PER_SAMPLE // PARTS
 
 
 def test_there_are_two_thousand() -> None:
@@ -358,7 +367,7 @@ def test_damaged_files_on_the_command_line(tmp_path: Path) -> None:
 def test_the_command_itself(tmp_path: Path) -> None:
     file = tmp_path / "broken.tif"
     file.write_bytes(samples()["TIFF 16 RGB"][0][:900])
-    result = run_fresh("enhance", file, "-o", tmp_path / "out.png")
+    result = run("enhance", file, "-o", tmp_path / "out.png")
     assert result.returncode == 1
     assert result.stdout == ""
     assert str(file) in result.stderr

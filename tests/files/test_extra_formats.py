@@ -1,6 +1,8 @@
 """HEIC, camera raws, DICOM, OpenEXR and Radiance HDR: each of a file that its library, or this test, makes."""
 
 import io
+import re
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -79,6 +81,15 @@ def test_heic_is_turned_and_keeps_its_metadata() -> None:
     assert upright.shape[:2] in ((64, 96), (96, 64))
     expected = np.rot90(photo(64, 96), -1) if upright.shape[0] == 96 else photo(64, 96)
     assert np.abs(upright.astype(int) - expected).mean() < 3
+
+
+def test_heic_by_the_package_that_reads_only(hide: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """pi-heif is pillow-heif without its encoder, whose licence is the GPL; it is taken where it is alone."""
+    content = heic(photo(64, 96))
+    pillow_heif, expected = pytest.importorskip("pillow_heif"), read(content)
+    hide("pillow_heif")
+    monkeypatch.setitem(sys.modules, "pi_heif", pillow_heif)
+    np.testing.assert_array_equal(read(content), expected)
 
 
 def test_damaged_heic() -> None:
@@ -268,6 +279,46 @@ def test_exr_above_1_is_stretched(mean: Fuser, tmp_path: Path) -> None:
     done = run("enhance", tmp_path / "a.exr", "-o", tmp_path / "o.tif", "--stretch", "0,100", "--strength", "0")
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(tifffile.imread(tmp_path / "o.tif"), found, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "one channel", "hdr"])
+def test_the_advice_for_light_above_1_works(mean: Fuser, tmp_path: Path, kind: str) -> None:
+    """What the message says, in Python and on the command line, is done, and does."""
+    alpha = np.ones((40, 56, 1), np.float32)
+    alpha[:10] = 0
+    path = tmp_path / ("a.hdr" if kind == "hdr" else "a.exr")
+    match kind:
+        case "RGB":
+            exr(path, RGB=LIGHT)
+        case "RGBA":
+            exr(path, RGBA=np.concatenate([LIGHT * alpha, alpha], axis=2))
+        case "one channel":
+            exr(path, Y=np.ascontiguousarray(LIGHT[..., 0]))
+        case _:
+            path.write_bytes(radiance(LIGHT))
+    Image.fromarray(photo(40, 56)).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"a\.(exr|hdr): .* must lie in \[0, 1\]: ") as refused:
+        mean.fuse(path, tmp_path / "b.png")
+    assert "give stretch=True" in str(refused.value)
+    fused = mean.fuse(path, tmp_path / "b.png", stretch=True)
+    values = read_file(path, "image").array
+    low, high = np.percentile(values[10:, :, :3] if kind == "RGBA" else values, (0.1, 99.9))
+    black_to_white = ((values[..., :3] - low) / (high - low)).clip(0, 1)
+    assert fused.dtype == np.float32
+    brightness = (fused[..., :3].mean(axis=2), (black_to_white.mean(axis=2) + photo(40, 56).mean(axis=2) / 255) / 2)
+    assert np.corrcoef(*(plane[10:].ravel() for plane in brightness))[0, 1] > 0.9
+    if kind == "RGBA":
+        np.testing.assert_array_equal(fused[..., 3], alpha[..., 0])
+    if kind not in ("RGBA", "hdr"):
+        return
+    arguments = ("fuse", path, tmp_path / "b.png", "-o", tmp_path / "out.tif", "--device", "cpu")
+    done = run(*arguments)
+    assert done.returncode == 1
+    flag = re.search(r"--stretch=[0-9.,]+", done.stderr)
+    assert flag, done.stderr
+    done = run(*arguments, flag[0])
+    assert done.returncode == 0, done.stderr
+    assert tifffile.imread(tmp_path / "out.tif").shape[:2] == (40, 56)
 
 
 def test_channels_of_exr(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def mapped(path: Path, array: np.ndarray) -> np.memmap:
 def test_memory_mapped_files_fuse_as_arrays_do(
     fuser: Fuser, tmp_path: Path, dtype: Any, first: int, second: int
 ) -> None:
-    a, b = values(dtype, first, 1), values(np.uint8, second, 2)
+    a, b = values(dtype, first, 1, 48, 112), values(np.uint8, second, 2, 48, 112)  # two tiles of 64
     expected = fuser.fuse(a, b)
     lazily = fuser.fuse(mapped(tmp_path / "a", a), mapped(tmp_path / "b", b))
     assert type(lazily) is np.ndarray

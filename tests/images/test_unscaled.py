@@ -132,6 +132,8 @@ def test_only_numbers_are_given_a_scale() -> None:
             read(array, "a")
     with pytest.raises(InputError, match="a: dtype int16"):  # what would its alpha mean?
         read(np.zeros((5, 5, 4), np.int16), "a")
+    with pytest.raises(InputError, match=r"a: alpha outside \[0, 1\]; scale colours and alpha"):
+        read(np.full((5, 5, 4), 200.0), "a")
     picture = read(np.full((5, 5), 300.0), "a")
     assert isinstance(picture, UnscaledPicture)
     assert not hasattr(picture, "pixels")

@@ -97,7 +97,7 @@ def corner_error(found: np.ndarray, true: np.ndarray, image: np.ndarray) -> floa
 # --- known motions --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(len(PHOTOS), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1, pytest.param(len(PHOTOS), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["inverted", "retoned", "edges", "dark"])
 def test_known_motion_between_modalities(kind: str, count: int) -> None:
     rng = np.random.default_rng(list(kind.encode()))
@@ -133,7 +133,10 @@ def test_known_motion_of_real_pairs(folder: str, count: int) -> None:
     errors = []
     for path in paths[:: math.ceil(len(paths) / count)]:
         (other,) = shared_file(f"data/dev/{folder}/b").glob(f"{path.stem}.*")
-        a, b = (np.asarray(Image.open(file).convert("RGB"), dtype=np.float32) / 255 for file in (path, other))
+        images = [Image.open(file).convert("RGB") for file in (path, other)]
+        if count == 1:
+            images = [image.reduce(2) for image in images]
+        a, b = (np.asarray(image, dtype=np.float32) / 255 for image in images)
         true = random_motion(rng, b.shape[1], b.shape[0])
         unmoved = gifnet.align(a, b).matrix  # accepted, or this raises
         found = gifnet.align(a, moved(b, true)).matrix
@@ -141,7 +144,7 @@ def test_known_motion_of_real_pairs(folder: str, count: int) -> None:
     assert np.median(errors) <= 1.5, errors
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(24, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1, pytest.param(24, marks=pytest.mark.slow)])
 def test_unrelated_images_are_refused(count: int) -> None:
     images = {name: grey(name) for name in [*PHOTOS, "examples/focus_a.jpg"]}
     pairs = list(itertools.permutations(images, 2))[:: 72 // count]
@@ -183,7 +186,7 @@ def test_matrix_takes_a_s_pixels_to_b_s() -> None:
     assert found.overlap == (12, 7, 320, 300)
 
 
-@pytest.mark.parametrize("size", [(160, 160), (250, 250), (600, 600)])
+@pytest.mark.parametrize("size", [(160, 160), pytest.param((250, 250), marks=pytest.mark.slow), (600, 600)])
 def test_b_may_be_of_another_size(size: tuple[int, int]) -> None:
     a = grey("astronaut")
     b = np.asarray(Image.fromarray(a).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from gifnet.checkpoints.format import load_weights, read_metadata
+from gifnet.checkpoints.format import load_weights, read_metadata, save_weights
 from gifnet.cli import main
 from gifnet.errors import InputError
 from gifnet.networks.tita import TITA, TITAConfig
@@ -189,20 +189,24 @@ def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: 
 
 
 def test_training_learns(folders: Path, tmp_path: Path) -> None:
-    run = trainer(folders, tmp_path / "run", iterations=12, rate=5e-3)
+    run = trainer(folders, tmp_path / "run", iterations=8, rate=1e-2)
     batch = next(run.objective.batches(0, 1))
-    rows = [run.step(batch) for _ in range(12)]
+    rows = [run.step(batch) for _ in range(8)]
     for task in ("modal", "focus", "exposure"):
         assert rows[-1][task] < 0.8 * rows[0][task]
 
 
-def test_the_command_trains_it(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("begun", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["small", "the paper's"])
+def test_the_command_trains_it(folders: Path, tmp_path: Path, begun: bool, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", str(folders / "ir"), str(folders / "vis"), "-o", str(tmp_path / "run"), "--network", "tita"]
     photos = ["--photos", str(folders / "photos"), "--validate", str(folders / "ir"), str(folders / "vis")]
     small = [part for setting in ("iterations=1", "data.crop=48", "data.batch=1") for part in ("--set", setting)]
-    assert main([*arguments, *photos, *small]) == 0
+    save_weights(TITA(SMALL), tmp_path / "small.safetensors")
+    start = ["--init", str(tmp_path / "small.safetensors")] if begun else []
+    assert main([*arguments, *photos, *small, *start]) == 0
     loaded = load_weights(tmp_path / "run" / "best.safetensors")
     assert isinstance(loaded, TITA)
+    assert loaded.config == (SMALL if begun else TITAConfig())
     header = (tmp_path / "run" / "curves.csv").read_text("utf-8").splitlines()[0]
     assert header == "iteration,rate,modal,focus,exposure,weight_modal,weight_focus,weight_exposure"
     capsys.readouterr()

@@ -107,7 +107,7 @@ def noisy(scene: np.ndarray, count: int, seed: int, deviation: float = 4) -> lis
 
 @pytest.mark.parametrize("stretch", [False, True])
 def test_a_static_scene_with_noise_does_not_flicker(small_network: GIFNet, stretch: bool) -> None:
-    a, b = (noisy(40 + photo(120, 160, 0, seed) * 0.6, 12, seed) for seed in (0, 1))
+    a, b = (noisy(40 + photo(120, 160, 0, seed) * 0.6, 8, seed) for seed in (0, 1))
     means = [float(frame.mean()) for frame in fused(small_network, a, b, stretch=stretch)]
     assert np.abs(np.diff(means)).max() < 0.5  # levels of 255
     assert np.ptp(means) < 1.5

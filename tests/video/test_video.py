@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -271,16 +270,12 @@ def test_the_command(weights: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a.mkv", moving(40, 0)), write(tmp_path / "b.mkv", moving(40, 3, seed=1))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gifnet", "video", str(a), str(b), "-o", str(tmp_path / "out.mp4")],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = commands.Command("video", a, b, "-o", tmp_path / "out.mp4")
     deadline = time.monotonic() + 120
     while len(os.listdir(tmp_path)) == 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.01)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (130, "gifnet: interrupted\n")
+    done = process.result(60)
+    assert (done.returncode, done.stderr) == (130, "gifnet: interrupted\n")
     only(tmp_path, "a.mkv", "b.mkv")

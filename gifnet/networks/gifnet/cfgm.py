@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..padding import ReflectConv2d, reflect_pad
+from ..tables import table
 from .config import BRANCHES, Branch, GIFNetConfig, other_branch
 
 EPSILON = 1e-5  # added to the variance
@@ -55,8 +56,10 @@ class PositionBias(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, heads))
         # Derived from the window's size, hence not part of the state dict.
-        self.register_buffer("offsets", log_offsets(window), persistent=False)
-        self.register_buffer("pairs", offset_of_pairs(window), persistent=False)
+        offsets = table(((2 * window - 1) ** 2, 2), lambda: log_offsets(window))
+        pairs = table((window**2, window**2), lambda: offset_of_pairs(window))
+        self.register_buffer("offsets", offsets, persistent=False)
+        self.register_buffer("pairs", pairs, persistent=False)
 
     def forward(self) -> Tensor:
         """Returns (heads, window², window²): the bias of each query (rows) for each key (columns)."""

@@ -11,12 +11,14 @@ map, which covers the whole image if it is kept (``plan.py``), or else one tile 
 Tiles and chunks lie on the window grids, so that no window is ever cut.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from ...execution.form import Sink, Source, plane_jobs
+from ...execution.form import Part, Sink, Source, plane_jobs
 from ...execution.plan import Plan
 from ...execution.tiles import WHOLE, cut
 from ...execution.workers import Scratch, Workers
@@ -39,6 +41,7 @@ from .plan import EMBEDDED, LADDER, MIXED, SHARED, Halos, make_plan, padded, sho
 from .statistics import Moments
 
 Progress = Callable[[int, int], None]  # steps done, and of how many
+Measured: TypeAlias = tuple[Moments, ...]  # of both embeddings; of the cross block's result
 
 CHUNKS = {4: 64, 2: 96}  # pixels a side that fit a processor core's caches, by the bytes of a feature's value
 
@@ -133,22 +136,66 @@ class TiledGIFNet(nn.Module):
                 progress(done, steps)
             if self.memory is not None:
                 main, other = self.memory.smoothed("main", main), self.memory.smoothed("other", other)
-            run.cross_matrices = (
-                workers.call(lambda: self.folded.cross_main.matrices(main.statistics()).to(run.like)),
-                workers.call(lambda: self.folded.cross_other.matrices(other.statistics()).to(run.like)),
-            )
+            run.learn_embedded(main, other)
             for done, tile in enumerate(tiles, 1 + len(tiles)):
                 for of_mixed in run.cross(tile):
                     mixed = mixed.merged(of_mixed)
                 progress(done, steps)
             if self.memory is not None:
                 mixed = self.memory.smoothed("mixed", mixed)
-            run.shifted_matrices = workers.call(
-                lambda: self.folded.shifted_main.matrices(mixed.statistics()).to(run.like)
-            )
+            run.learn_mixed(mixed)
             for done, tile in enumerate(tiles, 1 + 2 * len(tiles)):
                 sink(*run.decode(tile))
                 progress(done, steps)
+
+    def by_parts(self) -> "TiledGIFNet":
+        """See ``PartForm``: itself. Of a part nothing is kept between passes; the statistics are two passes'."""
+        return self
+
+    @property
+    def grid(self) -> int:
+        """See ``PartForm``."""
+        return self.folded.cross.window
+
+    @property
+    def measures(self) -> int:
+        """See ``PartForm``: both embeddings', then the cross block's result's."""
+        return 2
+
+    def reach(self, number: int) -> int:
+        """See ``PartForm``."""
+        window = self.folded.cross.window
+        halo = (0, BLOCK_HALO, Halos.of(window).embedded + shortest_tile(window))[number]
+        return halo + ENCODE_HALO + EMBED_HALO
+
+    def measure(self, part: Part, known: Sequence[Measured]) -> Measured:
+        """See ``PartForm``."""
+        with torch.inference_mode(), Workers(self.folded.embed.weight.device) as workers:
+            run, tiles = self._run_of(part, known, workers)
+            if not known:
+                return self.merged([pair for tile in tiles for pair in run.embed(tile)])
+            return self.merged([(mixed,) for tile in tiles for mixed in run.cross(tile)])
+
+    def merged(self, statistics: Sequence[Measured]) -> Measured:
+        """See ``PartForm``."""
+        return tuple(reduce(Moments.merged, each) for each in zip(*statistics, strict=True))
+
+    def fuse(self, part: Part, known: Sequence[Measured], sink: Sink) -> None:
+        """See ``PartForm``."""
+        with torch.inference_mode(), Workers(self.folded.embed.weight.device) as workers:
+            run, tiles = self._run_of(part, known, workers)
+            for tile in tiles:
+                sink(*run.decode(tile))
+
+    def _run_of(self, part: Part, known: Sequence[Measured], workers: Workers) -> "tuple[_Run, list[Region]]":
+        """The way of one part, which knows the statistics so far, and the part's tiles."""
+        plan = Plan(part.tile, (), 0)
+        run = _Run(self.folded, part.source, part.height, part.width, self._chunk(plan), plan.keep, workers)
+        if known:
+            run.learn_embedded(*known[0])
+        if known[1:]:
+            run.learn_mixed(*known[1])
+        return run, list(run.cut(part.region.reaching(run.image), part.tile))
 
     def _chunk(self, plan: Plan) -> int:
         weight = self.folded.embed.weight
@@ -184,6 +231,19 @@ class _Run:
         channels = folded.channels
         self.channels = {SHARED: channels, EMBEDDED: 2 * channels, MIXED: channels}
         self.kept = {name: Map(self.image, self.channels[name], self.like) for name in keep}
+
+    def learn_embedded(self, main: Moments, other: Moments) -> None:
+        """Take both embeddings' statistics, which pass 2 needs."""
+        folded, call = self.folded, self.workers.call
+        self.cross_matrices = (
+            call(lambda: folded.cross_main.matrices(main.statistics()).to(self.like)),
+            call(lambda: folded.cross_other.matrices(other.statistics()).to(self.like)),
+        )
+
+    def learn_mixed(self, mixed: Moments) -> None:
+        """Take the statistics of the cross block's result, which pass 3 needs."""
+        matrices = self.folded.shifted_main.matrices
+        self.shifted_matrices = self.workers.call(lambda: matrices(mixed.statistics()).to(self.like))
 
     def embed(self, tile: Region) -> Iterator[tuple[Moments, Moments]]:
         """Pass 1: F and both embeddings, kept if they are to be; their moments."""

@@ -1,7 +1,7 @@
 """TITA (Hu et al., ICCV 2025) in pure tensors: a file per stage, named as in the paper."""
 
 from ..registry import Architecture, register
-from . import inference, official
+from . import graph, inference, official
 from .config import TITAConfig
 from .model import TITA
 
@@ -13,6 +13,7 @@ register(
         config=TITAConfig,
         network=TITA,
         inference_form=inference.inference_form,
+        graph=graph.write_fusing,
         first="visible",
         converter=official.CONVERTER,
         objective="gifnet.training.objectives.tita:TITAObjective",

@@ -13,14 +13,14 @@ gives is kept for the whole image if there is memory (``plan.py``), or else comp
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ...execution.form import Sink, Source, plane_jobs
+from ...execution.form import Part, Sink, Source, plane_jobs
 from ...execution.plan import Plan
 from ...execution.tiles import WHOLE, cut
 from ...execution.workers import Workers
@@ -31,7 +31,7 @@ from ..planes import check_planes
 from .ends import DECODE_HALO, EMBED_HALO, OAF_HALO, Convolutions, FoldedOAF, WeightedOperations, as_features, as_image
 from .folded import FoldedCrossBlock, FoldedSwinBlock, Shape, folded_blocks
 from .model import TITA
-from .plan import INTERACTED, LADDER, covering, make_plan, padded
+from .plan import INTERACTED, LADDER, covering, halo, make_plan, padded
 
 Block = FoldedSwinBlock | FoldedCrossBlock
 Progress = Callable[[int, int], None]  # steps done, and of how many
@@ -127,13 +127,57 @@ class TiledTITA(nn.Module):
             for done, tile in enumerate(tiles, 1):
                 sums += run.interact(tile)
                 progress(done, 2 * len(tiles))
-            mean = sums / math.prod(run.image.shape)
-            operations = workers.call(
-                lambda: self.oaf.weighted(self.weigh(mean.to(self.like.device)[None]).softmax(dim=-1)[0])
-            )
+            operations = self._operations(sums, run, workers)
             for done, tile in enumerate(tiles, 1 + len(tiles)):
                 sink(*run.decode(tile, operations))
                 progress(done, 2 * len(tiles))
+
+    def by_parts(self) -> "TiledTITA":
+        """See ``PartForm``: itself. Of a part nothing is kept between passes; the statistics are features' sums."""
+        return self
+
+    @property
+    def grid(self) -> int:
+        """See ``PartForm``."""
+        return self.window
+
+    @property
+    def measures(self) -> int:
+        """See ``PartForm``."""
+        return 1
+
+    def reach(self, number: int) -> int:
+        """See ``PartForm``."""
+        both = halo(len(self.extract_a), self.window) + halo(len(self.interact), self.window) + EMBED_HALO
+        return (both, both + OAF_HALO + halo(len(self.reconstruct), self.window) + DECODE_HALO)[number]
+
+    def measure(self, part: Part, known: Sequence[Tensor]) -> Tensor:
+        """See ``PartForm``: the sum of both streams' features, (2 C,) in float64."""
+        with torch.inference_mode(), Workers(self.like.device) as workers:
+            run, tiles = self._run_of(part, workers)
+            return self.merged([run.interact(tile) for tile in tiles])
+
+    def merged(self, statistics: Sequence[Tensor]) -> Tensor:
+        """See ``PartForm``."""
+        return torch.stack(list(statistics)).sum(dim=0)
+
+    def fuse(self, part: Part, known: Sequence[Tensor], sink: Sink) -> None:
+        """See ``PartForm``."""
+        with torch.inference_mode(), Workers(self.like.device) as workers:
+            run, tiles = self._run_of(part, workers)
+            operations = self._operations(known[0], run, workers)
+            for tile in tiles:
+                sink(*run.decode(tile, operations))
+
+    def _run_of(self, part: Part, workers: Workers) -> "tuple[_Run, list[Region]]":
+        run = _Run(self, part.source, part.height, part.width, False, workers)
+        return run, list(cut(part.region.reaching(run.image), part.tile))
+
+    def _operations(self, sums: Tensor, run: "_Run", workers: Workers) -> tuple[WeightedOperations, ...]:
+        """OAF's operations, weighted for an image whose features have these sums."""
+        mean = sums / math.prod(run.image.shape)
+        weigh = self.weigh
+        return workers.call(lambda: self.oaf.weighted(weigh(mean.to(self.like.device)[None]).softmax(dim=-1)[0]))
 
 
 class _Run:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..tables import table
 from .config import TITAConfig
 from .swin import MLP
 
@@ -31,7 +32,7 @@ class Operations(nn.Module):
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.kernel.weight, std=0.001)
         nn.init.zeros_(self.kernel.bias)  # type: ignore[arg-type]
-        self.register_buffer("hamming", hamming_window(SIDE), persistent=False)
+        self.register_buffer("hamming", table((SIDE**2,), lambda: hamming_window(SIDE)), persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``x``: (B, C, H, W); the three operations' results, each of that shape."""

@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..tables import table
 from .config import TITAConfig
 
 MASKED = -100.0  # added to the logits of pixels that the cyclic shift made neighbours but the image does not
@@ -32,7 +33,8 @@ class WindowAttention(nn.Module):
         self.bias_table = nn.Parameter(torch.empty((2 * config.window - 1) ** 2, config.heads))
         nn.init.trunc_normal_(self.bias_table, std=0.02)
         # Derived from the window's size, hence not part of the state dict.
-        self.register_buffer("positions", table_rows(config.window), persistent=False)
+        positions = table((config.window**2, config.window**2), lambda: table_rows(config.window))
+        self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
         """``x``, ``source``: (B, H, W, C); returns that shape."""

@@ -45,6 +45,8 @@ def search(a: Source, b: Source, side: int, motion: Motion, limits: Limits) -> l
     """The best of all shifts, and of rotations and scales on a grid, refined at this resolution: up to four."""
     (small_a, to_a), (small_b, to_b) = a.at(side), b.at(side)
     first = small_a.described()
+    width, height = (_fft_length(one + other) for one, other in zip(first.size, small_b.size, strict=True))
+    of_first = _Spectra.of(first, height, width)
     centre = (np.array(small_b.size) - 1) / 2
     spread = (first.size[0] ** 2 + first.size[1] ** 2) / 12  # mean squared distance from the centre, in pixels
     found: list[tuple[float, Array]] = []
@@ -52,7 +54,8 @@ def search(a: Source, b: Source, side: int, motion: Motion, limits: Limits) -> l
         turned = scale * np.array([[math.cos(rotation), -math.sin(rotation)], [math.sin(rotation), math.cos(rotation)]])
         matrix = np.eye(3)
         matrix[:2, :2], matrix[:2, 2] = turned, centre - turned @ centre
-        surface, x, y = _correlation(first, small_b.warped(matrix, small_b.size).described())
+        of_second = _Spectra.of(small_b.warped(matrix, small_b.size).described(), height, width)
+        surface, x, y = _correlation(of_first, of_second)
         # Of two nearly as good, the smaller motion is the likelier.
         offset = (small_b.size[0] - first.size[0]) / 2, (small_b.size[1] - first.size[1]) / 2
         moved = (x - offset[0]) ** 2 + (y[:, None] - offset[1]) ** 2 + spread * (rotation**2 + math.log(scale) ** 2)
@@ -73,21 +76,34 @@ def search(a: Source, b: Source, side: int, motion: Motion, limits: Limits) -> l
     return [matrix for score, matrix in starts if score > highest - 0.1]
 
 
-def _correlation(a: Edges, b: Edges) -> tuple[Array, Array, Array]:
-    """The correlation of ``a`` with ``b`` at every shift where half of either overlaps (else -1); and the shifts."""
-    width, height = (_fft_length(one + other) for one, other in zip(a.size, b.size, strict=True))
+@dataclass(frozen=True)
+class _Spectra:
+    """Real Fourier transforms of a description, of as many rows and columns as both images have together, or more."""
 
-    def spectrum(plane: Array) -> Array:
-        return np.fft.rfft2(plane, (height, width), axes=(0, 1))
+    shape: tuple[int, int]  # of what was transformed, with what it is filled up with
+    count: float  # of valid pixels
+    valid: Array  # (H, W // 2 + 1)
+    values: Array  # (H, W // 2 + 1, C)
+    power: Array  # (H, W // 2 + 1), of the values squared and summed
+
+    @classmethod
+    def of(cls, edges: Edges, height: int, width: int) -> "_Spectra":
+        planes = (edges.valid, edges.values, (edges.values**2).sum(-1))
+        valid, values, power = (np.fft.rfft2(plane, (height, width), axes=(0, 1)) for plane in planes)
+        return cls((height, width), float(edges.valid.sum()), valid, values, power)
+
+
+def _correlation(a: _Spectra, b: _Spectra) -> tuple[Array, Array, Array]:
+    """The correlation of ``a`` with ``b`` at every shift where half of either overlaps (else -1); and the shifts."""
+    height, width = a.shape
 
     def product(first: Array, second: Array) -> Array:
-        return np.fft.irfft2(np.conj(first) * second, (height, width))
+        return np.fft.irfft2(np.conj(first) * second, a.shape)
 
-    valid_a, valid_b = spectrum(a.valid), spectrum(b.valid)
-    both = np.einsum("hwc,hwc->hw", np.conj(spectrum(a.values)), spectrum(b.values))
-    power = product(spectrum((a.values**2).sum(-1)), valid_b) * product(valid_a, spectrum((b.values**2).sum(-1)))
-    surface = np.fft.irfft2(both, (height, width)) / np.sqrt(np.maximum(power, 1e-6 * power.max() + 1e-12))
-    surface[product(valid_a, valid_b) < 0.5 * min(a.valid.sum(), b.valid.sum())] = -1
+    both = np.einsum("hwc,hwc->hw", np.conj(a.values), b.values)
+    power = product(a.power, b.valid) * product(a.valid, b.power)
+    surface = np.fft.irfft2(both, a.shape) / np.sqrt(np.maximum(power, 1e-6 * power.max() + 1e-12))
+    surface[product(a.valid, b.valid) < 0.5 * min(a.count, b.count)] = -1
     return surface, np.fft.fftfreq(width, 1 / width), np.fft.fftfreq(height, 1 / height)
 
 
