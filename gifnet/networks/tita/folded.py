@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import Grid, attend
 from .interaction import CrossBlock
 from .swin import MLP, SwinBlock, WindowAttention
 
@@ -30,6 +31,7 @@ class Shape(NamedTuple):
 
     height: int
     width: int
+    grid: Grid | None = None  # in training: whole windows, of an image that a cyclic shift moved
 
 
 class Affine(nn.Module):
@@ -44,10 +46,14 @@ class Affine(nn.Module):
         self.register_buffer("bias", bias.float())
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return torch.addmm(self.bias, tokens, self.weight.T)
+        return torch.addmm(self.bias, tokens.to(self.weight.dtype), self.weight.T)
 
     def add_to(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """``x`` plus the layer's result, in place."""
+        """``x`` plus the layer's result; in place but in training."""
+        if torch.is_grad_enabled():
+            return x + self(tokens)
+        if x.dtype != self.weight.dtype:
+            return x.add_(self(tokens))
         return x.add_(self.bias).addmm_(tokens, self.weight.T)
 
 
@@ -60,7 +66,7 @@ class Matrix(NamedTuple):
     @classmethod
     def of(cls, layer: nn.Module) -> "Matrix":
         assert isinstance(layer, nn.Linear)
-        return cls(layer.weight.detach().double(), layer.bias.detach().double())
+        return cls(layer.weight.double(), layer.bias.double())
 
     def rows(self, start: int, stop: int) -> "Matrix":
         return Matrix(self.weight[start:stop], self.bias[start:stop])
@@ -71,7 +77,7 @@ class Matrix(NamedTuple):
 
     def normed(self, norm: nn.LayerNorm) -> "Matrix":
         """The layer of ``norm``'s result, for what is normalised only."""
-        scale, shift = norm.weight.detach().double(), norm.bias.detach().double()
+        scale, shift = norm.weight.double(), norm.bias.double()
         return Matrix(self.weight * scale, self.weight @ shift + self.bias)
 
     def scaled(self, by: float) -> "Matrix":
@@ -120,7 +126,7 @@ class WindowBias(nn.Module):
     def __init__(self, attention: WindowAttention) -> None:
         super().__init__()
         self.heads, self.window = attention.heads, attention.window
-        self.register_buffer("bias", attention.bias().detach().contiguous())
+        self.register_buffer("bias", attention.bias().contiguous())
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, shape: Shape) -> Tensor:
         """Tokens (N, C) each, columns (head, C / heads); returns that shape."""
@@ -128,19 +134,25 @@ class WindowBias(nn.Module):
         query, key, value = (
             each.view(-1, size, self.heads, each.shape[-1] // self.heads) for each in (query, key, value)
         )
+        if query.device.type == "cpu":
+            return attend(query, key, value, self._of(shape), shape.grid)
         attended = F.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=self._of(shape), scale=1.0
+            query.transpose(1, 2),
+            key.transpose(1, 2),
+            value.transpose(1, 2),
+            attn_mask=self._of(shape)[None],
+            scale=1.0,
         )
         return attended.transpose(1, 2).reshape(-1, query.shape[-1] * self.heads)
 
     def _of(self, shape: Shape) -> Tensor:
-        """(1, heads, pixels, pixels), of part of a window: offsets are the same wherever it lies."""
-        if shape == (self.window, self.window):
-            return self.bias[None]
+        """(heads, pixels, pixels), of part of a window: offsets are the same wherever it lies."""
+        if shape[:2] == (self.window, self.window):
+            return self.bias
         size = shape.height * shape.width
         grid = self.bias.view(self.heads, self.window, self.window, self.window, self.window)
         part = grid[:, : shape.height, : shape.width, : shape.height, : shape.width]
-        return part.reshape(1, self.heads, size, size)
+        return part.reshape(self.heads, size, size)
 
 
 class FoldedMLP(nn.Module):
@@ -160,6 +172,14 @@ class FoldedMLP(nn.Module):
 def normalised(x: Tensor) -> Tensor:
     """LayerNorm without weight and bias."""
     return F.layer_norm(x, x.shape[-1:])
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Over the last dimension: faster than torch's on a processor where that is no multiple of its vectors' length."""
+    if x.device.type != "cpu":
+        return x.softmax(dim=-1)
+    powers = (x - x.detach().amax(dim=-1, keepdim=True)).exp_()
+    return powers / powers.sum(dim=-1, keepdim=True)
 
 
 class FoldedSwinBlock(nn.Module):
@@ -183,6 +203,8 @@ class FoldedSwinBlock(nn.Module):
 
 class FoldedStream(nn.Module):
     """What a cross block has for one of its streams; "other" is the other stream."""
+
+    same_head: Tensor
 
     def __init__(self, block: CrossBlock, stream: int) -> None:
         super().__init__()
@@ -210,12 +232,14 @@ class FoldedStream(nn.Module):
                 )
             ),
         ).affine()
-        self.heads = pixel.heads
+        # Sums over each head's channels, once for each of them: as a matrix product it is faster than as a sum.
+        heads = torch.arange(channels, device=relation.weight.device) // (channels // pixel.heads)
+        self.register_buffer("same_head", (heads[:, None] == heads[None, :]).float())
         key = Matrix.of(pixel.key).linear().scaled((channels // pixel.heads) ** -0.5)
-        apart = (block.ipa.key_noise[stream] - block.ipa.value_noise[stream]).detach().double()
+        apart = (block.ipa.key_noise[stream] - block.ipa.value_noise[stream]).double()
         self.key_difference = Matrix(-2 * key.weight, key.weight @ apart).affine()
         project = Matrix.of(pixel.project)
-        value_bias = pixel.value.bias.detach().double()
+        value_bias = pixel.value.bias.double()
         self.project = Matrix(project.weight, project.weight @ value_bias + project.bias).affine()
         self.mlp = FoldedMLP(own.norm_mlp, own.mlp)
 
@@ -223,11 +247,10 @@ class FoldedStream(nn.Module):
         self, x: Tensor, own: Tensor, score: Tensor, query: Tensor, value: Tensor, other_value: Tensor
     ) -> Tensor:
         """The residual ``x`` (N, C), changed in place: with IPA's result on ``own``, and the MLP's on that."""
-        difference = self.key_difference(own * score).mul_(query).view(len(x), self.heads, -1).sum(-1)
-        share = difference.sigmoid_()[..., None]
-        value, other_value = (each.view(len(x), self.heads, -1) for each in (value, other_value))
-        attended = torch.lerp(other_value, value, share.expand_as(value)).flatten(-2)
-        y: Tensor = self.mlp(self.project.add_to(x.add_(own), attended))
+        logits = F.linear(self.key_difference(own * score) * query, self.same_head)
+        attended = torch.lerp(other_value, value, logits.sigmoid_())
+        x = x + own if torch.is_grad_enabled() else x.add_(own)
+        y: Tensor = self.mlp(self.project.add_to(x, attended))
         return y
 
 
@@ -254,8 +277,7 @@ class FoldedCrossBlock(nn.Module):
         )
 
     def _score(self, first: Tensor, second: Tensor) -> Tensor:
-        score: Tensor = self.relation(F.gelu(first + second)).softmax(dim=-1)
-        return score
+        return softmax(self.relation(F.gelu(first + second)))
 
 
 def folded_blocks(blocks: nn.ModuleList) -> nn.ModuleList:

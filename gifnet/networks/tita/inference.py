@@ -69,6 +69,7 @@ class TiledTITA(nn.Module):
     a level of 255 is about as fine as a value near 1.
     """
 
+    @torch.no_grad()
     def __init__(self, network: TITA, dtype: torch.dtype) -> None:
         super().__init__()
         self.window, self.channels = network.config.window, network.config.channels

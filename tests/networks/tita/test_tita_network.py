@@ -17,11 +17,14 @@ from gifnet.errors import CheckpointError, InputError
 from gifnet.execution.plan import Plan
 from gifnet.fuser import Fuser
 from gifnet.networks.tita import TITA, TITAConfig
+from gifnet.networks.tita.attention import Grid, attend
 from gifnet.networks.tita.folded import FoldedCrossBlock, Shape
 from gifnet.networks.tita.inference import grouped_windows, inference_form
 from gifnet.networks.tita.interaction import CrossBlock
+from gifnet.networks.tita.learning import LearningTITA
 from gifnet.networks.tita.official import _renamed_modules, _renamed_parameters
 from gifnet.networks.tita.plan import covering, make_plan
+from gifnet.networks.tita.swin import shift_mask
 from gifnet.regions import Region
 
 # Values are of order 1 and pass through 16 blocks in float32, 6e-8 relative each; 3e-6 is the most that is seen.
@@ -230,3 +233,48 @@ def test_plans() -> None:
 def test_configurations_that_make_no_network(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TITAConfig(**wrong)
+
+
+def test_the_form_for_training_has_the_plain_form_s_gradients() -> None:
+    """Of every parameter, in float32: sums of some hundred products, 6e-8 relative each."""
+    model = random_tita().requires_grad_(True)
+    a, b = torch.rand(2, 2, 1, 10, 13, generator=torch.Generator().manual_seed(1))
+    weights = torch.linspace(-1, 1, 260).view(2, 1, 10, 13)
+    gradients = []
+    for planes in (model.predict(a, b), LearningTITA(model, torch.float32).predict(a, b)):
+        # What softmaxes take away, such as a bias of all keys, the folded form does without: None, not noise.
+        found = torch.autograd.grad((planes * weights).sum(), list(model.parameters()), allow_unused=True)
+        gradients.append((planes.detach(), found))
+    (plain, expected), (learning, found) = gradients
+    close(learning, plain)
+    for (name, parameter), one, other in zip(model.named_parameters(), found, expected, strict=True):
+        assert other is not None
+        if one is None:
+            assert name.endswith("key.bias")
+            one = torch.zeros_like(parameter)
+        assert float((one - other).norm()) <= 2e-5 * float(other.norm()) + 1e-4, name
+
+
+@pytest.mark.parametrize(("size", "grid"), [(1.0, Grid(2, 2, 4)), (40.0, Grid(2, 2, 4)), (1000.0, None)])
+def test_attention_is_a_softmax_s(size: float, grid: Grid | None) -> None:
+    """Also of logits whose exponentials are more than float32 can hold, with its gradients."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 4, 16, 2, 5, generator=generator)
+    bias = size * torch.randn(2, 16, 16, generator=generator)
+    results = []
+    for function in (attend, softmax_attention):
+        inputs = [each.clone().requires_grad_() for each in (query, key, value, bias)]
+        result = function(*inputs, grid)
+        results.append((result, *torch.autograd.grad((result * torch.arange(10.0)).sum(), inputs)))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4 * max(1.0, float(other.abs().max())))
+
+
+def softmax_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, grid: Grid | None) -> Tensor:
+    logits = torch.einsum("wihd,wjhd->whij", query, key) + bias
+    if grid:
+        # Of logits in the hundreds, -100 would not set pixels apart.
+        logits = (
+            logits + 1e6 * shift_mask(grid.rows * grid.window, grid.columns * grid.window, grid.window, bias)[:, None]
+        )
+    return torch.einsum("whij,wjhd->wihd", logits.softmax(dim=-1), value).reshape(-1, 10)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ....errors import InputError
 from ....networks.tita import TITA
+from ....networks.tita.learning import LearningTITA
 from ...curves import WEIGHT
 from ...data import TrainingData
 from ...objective import Objective, Sources
@@ -81,8 +82,7 @@ class TITAObjective(Objective[TITABatch]):
 
     def losses(self, batch: TITABatch) -> Tensor:
         """The three tasks' losses, (3,)."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            planes = self.model.predict(batch.a, batch.b).float()
+        planes = self._predict(batch.a, batch.b)
         fused, a, b, target = (tensor.chunk(len(TASKS)) for tensor in (planes, *batch))
         return torch.stack(
             [
@@ -90,6 +90,13 @@ class TITAObjective(Objective[TITABatch]):
                 for index, task in enumerate(TASKS)
             ]
         )
+
+    def _predict(self, a: Tensor, b: Tensor) -> Tensor:
+        """The fused planes, in float32. A processor takes the images one by one, as its caches like it."""
+        if self.device.type == "cpu":
+            return LearningTITA(self.model, torch.bfloat16).predict(a, b)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            return self.model.predict(a, b).float()
 
     def _weights(self) -> list[float]:
         """Of the tasks, as they are now."""
