@@ -155,10 +155,11 @@ def sources_of(models: Models, save_fused: Name | None, device: Device, dtype: D
     if isinstance(models, (str, os.PathLike, FusedImages)):
         models = [models]
     if not isinstance(models, Mapping):
-        given = list(models) or [BUNDLED]
+        given = list(models)
         models = dict(zip(map(label_of, given), given, strict=True))
         if len(models) < len(given):
             raise InputError(f"several models are named {_repeated(map(label_of, given))}; give each a name of its own")
+    models = models or {label_of(BUNDLED): BUNDLED}
     folders = {label: re.sub(r"[^\w.@+-]|^\.", "_", label) for label in models}
     if save_fused is not None and len(set(folders.values())) < len(folders):
         raise InputError(f"several models would be saved as {_repeated(folders.values())}; give them other names")

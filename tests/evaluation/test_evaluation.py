@@ -419,6 +419,15 @@ def test_command(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.Capt
     assert Image.open(out / "plot.png").format == "PNG"
 
 
+def test_command_without_a_model_measures_the_bundled_one(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*folders, "--metrics", "EI", "--quiet") == 0
+    expected = evaluate_folders(*folders, "gifnet", ("EI",), progress=False)
+    assert expected.summary("gifnet", "EI").mean > 0
+    assert capsys.readouterr().out == expected.table()
+
+
 def test_command_with_failures(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     damage(folders)
     assert run(*folders, "--fused", folders[0], "--metrics", "EI", "--quiet") == 1
