@@ -134,7 +134,7 @@ class WindowBias(nn.Module):
         query, key, value = (
             each.view(-1, size, self.heads, each.shape[-1] // self.heads) for each in (query, key, value)
         )
-        if query.device.type == "cpu":
+        if query.device.type == "cpu" and (shape.grid or torch.is_grad_enabled()):  # in training
             return attend(query, key, value, self._of(shape), shape.grid)
         attended = F.scaled_dot_product_attention(
             query.transpose(1, 2),
