@@ -1,4 +1,4 @@
-"""Attention in windows, for training on a processor: the same sums as the plain form's, in as few passes over the logits as can be.
+"""Attention in windows, for training on a processor: the plain form's sums, in few passes over the logits.
 
 The logits are by far the largest tensors. A softmax would read them three times; here their exponentials are taken as
 they are, and the product with the values, to which a column of ones is joined, gives the sums to divide by. Where that
