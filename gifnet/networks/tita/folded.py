@@ -232,6 +232,7 @@ class FoldedStream(nn.Module):
                 )
             ),
         ).affine()
+        self.heads = pixel.heads
         # Sums over each head's channels, once for each of them: as a matrix product it is faster than as a sum.
         heads = torch.arange(channels, device=relation.weight.device) // (channels // pixel.heads)
         self.register_buffer("same_head", (heads[:, None] == heads[None, :]).float())
