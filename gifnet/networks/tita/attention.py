@@ -57,7 +57,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, grid: Grid 
 
 def _by_window(x: Tensor, heads: int) -> Tensor:
     """(W · heads, pixels, d) as (W, pixels, heads, d)."""
-    return x.unflatten(0, (-1, heads)).transpose(1, 2)  # type: ignore[no-untyped-call]
+    return x.unflatten(0, (-1, heads)).transpose(1, 2)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _logits(q: Tensor, k: Tensor, bias: Tensor, grid: Grid | None) -> Tensor:

@@ -51,7 +51,8 @@ class Affine(nn.Module):
     def add_to(self, x: Tensor, tokens: Tensor) -> Tensor:
         """``x`` plus the layer's result; in place but in training."""
         if torch.is_grad_enabled():
-            return x + self(tokens)
+            total: Tensor = x + self(tokens)
+            return total
         if x.dtype != self.weight.dtype:
             return x.add_(self(tokens))
         return x.add_(self.bias).addmm_(tokens, self.weight.T)
