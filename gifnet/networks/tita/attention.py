@@ -1,4 +1,4 @@
-"""Attention in windows, for a processor: the same sums as the plain form's, in as few passes over the logits as can be.
+"""Attention in windows, for training on a processor: the plain form's sums, in few passes over the logits.
 
 The logits are by far the largest tensors. A softmax would read them three times; here their exponentials are taken as
 they are, and the product with the values, to which a column of ones is joined, gives the sums to divide by. Where that
@@ -57,13 +57,13 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, grid: Grid 
 
 def _by_window(x: Tensor, heads: int) -> Tensor:
     """(W · heads, pixels, d) as (W, pixels, heads, d)."""
-    return x.unflatten(0, (-1, heads)).transpose(1, 2)
+    return x.unflatten(0, (-1, heads)).transpose(1, 2)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _logits(q: Tensor, k: Tensor, bias: Tensor, grid: Grid | None) -> Tensor:
     heads = len(bias)
     logits = torch.bmm(q, k.transpose(1, 2))
-    logits.unflatten(0, (-1, heads)).add_(bias)
+    logits.unflatten(0, (-1, heads)).add_(bias)  # type: ignore[no-untyped-call]
     if grid:
         by_place = logits.view(grid.rows, grid.columns, heads, *logits.shape[1:])
         below, beside = _halves(grid.window, logits)
@@ -92,7 +92,7 @@ class _Attend(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         result, q, k, v, powers, total = ctx.saved_tensors
         heads, (_, pixels, d) = ctx.heads, q.shape
@@ -103,7 +103,7 @@ class _Attend(torch.autograd.Function):
         torch.div(gradient.reshape(g.shape), total, out=g)
         torch.sum(g * result.reshape(g.shape), dim=-1, keepdim=True, out=over[..., d:]).neg_()
         of_logits = torch.bmm(over, v.transpose(1, 2)).mul_(powers)
-        of_bias = of_logits.unflatten(0, (-1, heads)).sum(dim=0)
+        of_bias = of_logits.unflatten(0, (-1, heads)).sum(dim=0)  # type: ignore[no-untyped-call]
         return (
             _by_window(torch.bmm(of_logits, k), heads),
             _by_window(torch.bmm(of_logits.transpose(1, 2), q), heads),

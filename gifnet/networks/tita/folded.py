@@ -51,7 +51,8 @@ class Affine(nn.Module):
     def add_to(self, x: Tensor, tokens: Tensor) -> Tensor:
         """``x`` plus the layer's result; in place but in training."""
         if torch.is_grad_enabled():
-            return x + self(tokens)
+            total: Tensor = x + self(tokens)
+            return total
         if x.dtype != self.weight.dtype:
             return x.add_(self(tokens))
         return x.add_(self.bias).addmm_(tokens, self.weight.T)
@@ -134,7 +135,7 @@ class WindowBias(nn.Module):
         query, key, value = (
             each.view(-1, size, self.heads, each.shape[-1] // self.heads) for each in (query, key, value)
         )
-        if query.device.type == "cpu":
+        if query.device.type == "cpu" and (shape.grid or torch.is_grad_enabled()):  # in training
             return attend(query, key, value, self._of(shape), shape.grid)
         attended = F.scaled_dot_product_attention(
             query.transpose(1, 2),
@@ -232,6 +233,7 @@ class FoldedStream(nn.Module):
                 )
             ),
         ).affine()
+        self.heads = pixel.heads
         # Sums over each head's channels, once for each of them: as a matrix product it is faster than as a sum.
         heads = torch.arange(channels, device=relation.weight.device) // (channels // pixel.heads)
         self.register_buffer("same_head", (heads[:, None] == heads[None, :]).float())

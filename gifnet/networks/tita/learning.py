@@ -123,6 +123,6 @@ class _Move(torch.autograd.Function):
         return tokens.index_select(0, moves)
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return gradient.index_select(0, ctx.back), None, None
