@@ -301,6 +301,8 @@ class Fuser(Pretrained):
         for picture in (first, second):
             if depth is not None:
                 depth.add(sharpness(colour.split(picture.load().pixels)[0].to(first.device)))
+            if seen is not None:
+                seen(picture.load())
         fuse = partial(self._execute, execution, strength=None, out=None)
         return with_bands(self._execute(execution, first, second, None, out), (first, second), fuse)
 
