@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,12 @@ def shared_file(relative: str) -> Path:
     if not path.exists():
         pytest.skip(f"reference material not at hand: {relative}")
     return path
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is what it is in a terminal, for processes that tests start too, where a shell has had it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

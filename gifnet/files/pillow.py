@@ -108,5 +108,11 @@ def decoding(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{name}: too little memory to decode it; free some, or give smaller images") from error
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: can't be read as an image ({reason})") from error
+        raise InputError(f"{name}: can't be read as an image ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """An error's text in one line; LibRaw's is bytes."""
+    said = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], bytes) else str(error)
+    text = said.decode(errors="replace") if isinstance(said, bytes) else said
+    return " ".join(text.split()) or type(error).__name__

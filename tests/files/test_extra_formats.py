@@ -153,8 +153,10 @@ def test_raws_on_the_command_line(tmp_path: Path) -> None:
 def test_damaged_raws() -> None:
     pytest.importorskip("rawpy", reason="needs the extra [raw]")
     for content in (b"\0\0\0\x18ftypcrx " + bytes(100), b"FUJIFILMCCD-RAW 0201" + bytes(200), b"IIU\0" + bytes(100)):
-        with pytest.raises(InputError, match=r"^image: can't be read as an image"):
+        with pytest.raises(InputError, match=r"^image: can't be read as an image \(\w"):
             read(content)
+    with pytest.raises(InputError, match=r"\(Unsupported file format or not RAW file\)"):  # not b'…'
+        read(b"FUJIFILMCCD-RAW 0201" + bytes(200))
 
 
 # --- DICOM --------------------------------------------------------------------------------------------
