@@ -8,7 +8,7 @@ from PIL import Image
 from .checkpoints.hub import BUNDLED
 from .execution.running import Execution
 from .fuser import Depth, Kind
-from .images.lazy import ArrayLike
+from .images.lazy import ChunkedArray
 from .images.picture import ReadablePicture
 from .images.reading import ImageLike, Images, SupportsRead, images_of
 from .models import EnhanceOptions, FuseOptions, Model, fuser_of, load
@@ -53,7 +53,7 @@ def fuse(
 ) -> "tuple[Any, Depth]": ...
 @overload
 def fuse(
-    a: "Images | SupportsRead | ReadablePicture | ArrayLike",
+    a: "Images | SupportsRead | ReadablePicture | ChunkedArray",
     b: ImageLike | None = None,
     *more: ImageLike,
     return_depth: Literal[False] = False,
@@ -177,7 +177,7 @@ def enhance(
     x: "str | os.PathLike[str]", strength: float = ..., **options: "Unpack[EnhanceOptions]"
 ) -> Image.Image | Any: ...
 @overload
-def enhance(x: ArrayLike, strength: float = ..., **options: "Unpack[EnhanceOptions]") -> Any: ...
+def enhance(x: ChunkedArray, strength: float = ..., **options: "Unpack[EnhanceOptions]") -> Any: ...
 
 
 def enhance(

@@ -23,7 +23,7 @@ from .execution.running import DEFAULT, Execution
 from .execution.threads import alone
 from .images import colour
 from .images.canvas import canvas_for
-from .images.lazy import ArrayLike
+from .images.lazy import ChunkedArray
 from .images.picture import OF_STACKS, Picture, ReadablePicture, check_alike
 from .images.profiles import OneProfile
 from .images.rasters import with_bands, without_bands
@@ -132,7 +132,7 @@ class Fuser(Pretrained):
     @overload
     def fuse(
         self,
-        a: "Images | SupportsRead | ReadablePicture | ArrayLike",
+        a: "Images | SupportsRead | ReadablePicture | ChunkedArray",
         b: ImageLike | None = None,
         *more: ImageLike,
         return_depth: Literal[False] = False,
@@ -221,7 +221,7 @@ class Fuser(Pretrained):
     ) -> Image.Image | Any: ...
     @overload
     def enhance(
-        self, x: ReadablePicture | ArrayLike, strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
+        self, x: ReadablePicture | ChunkedArray, strength: float = ..., **options: "Unpack[EnhanceImageOptions]"
     ) -> Any: ...
 
     def enhance(

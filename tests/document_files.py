@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import dask.array
 import numpy as np
 import tifffile
 import torch
@@ -211,6 +212,7 @@ def frames() -> list[np.ndarray]:
 VALUES: dict[str, Callable[[], object]] = {  # that blocks use and do not make
     **dict.fromkeys(("a", "b", "c", "d", "array_a", "array_b"), lambda: bytes_of(scene())),
     **dict.fromkeys(("tensor_a", "tensor_b"), lambda: torch.from_numpy(scene())[None]),
+    **dict.fromkeys(("dask_a", "dask_b"), lambda: dask.array.from_array(scene(), chunks=32)),
     **dict.fromkeys(("camera_a", "camera_b"), frames),
     "multispectral": lambda: np.stack([scene(seed, 24, 24) for seed in range(4)], axis=-1),
     "panchromatic": lambda: scene(5, HEIGHT, HEIGHT),

@@ -35,6 +35,13 @@ class ArrayLike(Protocol):
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
+class ChunkedArray(ArrayLike, Protocol):
+    """An array of h5py, zarr, Dask or xarray; by its chunks, type checkers tell it from one of NumPy."""
+
+    @property
+    def chunks(self) -> Any: ...
+
+
 def is_lazy(source: object) -> TypeGuard[ArrayLike]:
     """Whether an image is read by regions."""
     if isinstance(source, np.ndarray):
