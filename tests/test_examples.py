@@ -42,6 +42,7 @@ def test_thermal_fixed_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert "0 fused, 2 as they were" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_microscope_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     sharp = (scene(2) * 255).astype(np.uint8)
     pages = []

@@ -306,6 +306,7 @@ def test_a_killed_worker_s_pair_is_done_again(place: Place, tmp_path: Path) -> N
     assert [status for path, status in place.history() if path == "1.png"] == ["writing", "done"]
 
 
+@pytest.mark.slow
 @posix
 def test_a_pair_that_kills_its_workers_is_given_up_by_name(place: Place) -> None:
     with processes(2, kill_at, "1.png", None) as pool:
@@ -322,6 +323,7 @@ def cannot_begin() -> None:
     raise RuntimeError("no library")
 
 
+@pytest.mark.slow
 @posix
 def test_processes_that_never_begin_end_the_run(place: Place) -> None:
     with processes(1, cannot_begin) as pool, pytest.raises(InputError, match="workers end before anything is done"):

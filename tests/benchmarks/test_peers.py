@@ -152,6 +152,7 @@ def test_the_best_of_each_row_is_bold() -> None:
 # The command
 
 
+@pytest.mark.slow
 def test_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Small photographs, gifnet's own weights, and a peer that fails; a second run makes nothing."""
     for index in range(2):

@@ -128,7 +128,13 @@ def test_the_same_values_in_any_context(
     np.testing.assert_array_equal(anew, expected["grey"])
 
 
-@pytest.mark.parametrize("name", CONTEXTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("default dtype", "inference mode") else pytest.mark.slow)
+        for name in CONTEXTS
+    ],
+)
 def test_models_load_the_same_in_any_context(name: str) -> None:
     expected = load_weights(WEIGHTS).state_dict()
     state = torch.get_rng_state()

@@ -94,6 +94,7 @@ def test_the_exit_status_is_that_of_the_work(folders: Path) -> None:
     assert len(list((folders / "out").glob("*.png"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no sh")
 def test_no_file_takes_the_place_of_a_closed_stream() -> None:
     """The status is the first file that is opened after both kinds of messages, wrong usage last."""

@@ -340,6 +340,7 @@ def test_whole_files_are_read(sample: str, tmp_path: Path) -> None:
 # --- through the command line -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_damaged_files_on_the_command_line(tmp_path: Path) -> None:
     rng = random.Random("command line")
     ends: Counter[int] = Counter()

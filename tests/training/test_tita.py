@@ -165,7 +165,7 @@ def test_batches_hold_each_task(folders: Path) -> None:
     assert float(exposed.abs().min()) > 0.05
 
 
-@pytest.mark.parametrize("balance", ["famo", "equal"])
+@pytest.mark.parametrize("balance", ["famo", pytest.param("equal", marks=pytest.mark.slow)])
 def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: Path, balance: str) -> None:
     whole, first = (trainer(folders, tmp_path / name, balance=balance) for name in ("whole", "halves"))
     assert whole.run(progress=False) is None

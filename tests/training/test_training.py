@@ -124,7 +124,9 @@ def test_the_auxiliary_pair_matters_and_gets_no_gradient() -> None:
     assert other.fusion.item() != losses.fusion.item()
 
 
-@pytest.mark.parametrize("train_only", ["all", pytest.param("fusion", marks=pytest.mark.slow), "decoder"])
+@pytest.mark.parametrize(
+    "train_only", [*(pytest.param(part, marks=pytest.mark.slow) for part in ("all", "fusion")), "decoder"]
+)
 def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(folders: Path, tmp_path: Path, train_only: str) -> None:
     options = {"train_only": train_only, "mixed_share": 0.5, "fresh_decoder_layers": 1}
     checks = validation(folders)
@@ -190,6 +192,7 @@ def test_a_state_of_before_a_setting_existed_is_resumed(folders: Path, tmp_path:
         trainer(folders, tmp_path / "run").resume()
 
 
+@pytest.mark.slow
 def test_a_terminated_run_saves_and_goes_on(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = Validation(None, folders / "photos", every=1)
     whole = trainer(folders, tmp_path / "whole", checks, iterations=3)
