@@ -92,13 +92,11 @@ class LocalForm:
         """See ``PartForm``."""
         return self.halo
 
-    def measure(self, part: Part, known: Sequence[Any]) -> Any:
-        """Not called: there is nothing to measure."""
-        raise NotImplementedError
+    def measure(self, part: Part, known: Sequence[Any]) -> None:
+        """None: it needs no statistics."""
 
-    def merged(self, statistics: Sequence[Any]) -> Any:
-        """Not called: there is nothing to measure."""
-        raise NotImplementedError
+    def merged(self, statistics: Sequence[Any]) -> None:
+        """None: it needs no statistics."""
 
     def fuse(self, part: Part, known: Sequence[Any], sink: Sink) -> None:
         """See ``PartForm``."""

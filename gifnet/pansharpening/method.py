@@ -162,6 +162,7 @@ class PairStatistics:
 
     @classmethod
     def from_moments(cls, moments: PairMoments) -> "PairStatistics":
+        """Of a band and PAN whose moments are gathered."""
         mean, products = moments.mean, moments.products
         band_deviation, pan_deviation = np.sqrt(products.diagonal() / max(moments.count, 1))
         # Rounding alone gives a constant some deviation.
