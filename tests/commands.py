@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ class _Process:
     def send_signal(self, number: int) -> None:
         process = self._forked or self._started
         if process and process.pid and self.is_alive():
-            os.kill(process.pid, number)
+            with suppress(ProcessLookupError):  # it ended just now
+                os.kill(process.pid, number)
 
     def result(self, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """Its status and output, once it has ended.

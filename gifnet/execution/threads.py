@@ -98,7 +98,8 @@ class Threads:
         for _ in self._threads:
             self._jobs.put(None)  # behind all work
         for thread in self._threads:
-            thread.join()
+            if thread is not threading.current_thread():  # one that lets go of a generator last ends its block
+                thread.join()
 
     @property
     def started(self) -> int:
