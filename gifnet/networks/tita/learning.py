@@ -1,17 +1,20 @@
-"""TITA in the form that training runs on a processor: the folded blocks, with gradients, an image at a time.
+"""TITA in the form that training runs on a processor: the folded blocks, with gradients, a pair at a time on each core.
 
-What one image makes of a block stays in the processor's caches, and a batch's does not. The folding (``folded.py``) is
-part of what is differentiated, so that the network's own parameters learn; it is done anew wherever they have changed.
-Tokens go from one order of windows to the other by one copy, and stay in it through all that looks at pixels only.
+What one pair makes of a block stays in a core's caches, and a batch's does not; two cores that share one pair's
+operations, each of them short, are hardly faster than one. The folding (``folded.py``) is part of what is
+differentiated, so that the network's own parameters learn; it is done anew wherever they have changed. Tokens go from
+one order of windows to the other by one copy, and stay in it through all that looks at pixels only.
 """
 
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ...execution.threads import Threads
 from ..padding import reflect_pad
 from ..planes import check_planes
 from .attention import Grid
@@ -19,30 +22,62 @@ from .folded import FoldedCrossBlock, FoldedSwinBlock, Shape, folded_blocks
 from .model import TITA
 from .swin import SwinGroup
 
+Result = TypeVar("Result")
+
 
 class LearningTITA:
-    """A network as its parameters are now; blocks compute in ``dtype``, the residual stream in float32."""
+    """A network as its parameters are now; blocks compute in ``dtype``, the residual stream in float32.
 
-    def __init__(self, network: TITA, dtype: torch.dtype) -> None:
-        self.network, self.dtype = network, dtype
+    ``threads``, if given, take the pairs, forward and backward; they must be there until backward is done. The result
+    and the gradients are the same, bit for bit, however many they are.
+    """
+
+    def __init__(self, network: TITA, dtype: torch.dtype, threads: Threads | None = None) -> None:
+        self.network, self.dtype, self.threads = network, dtype, threads
         groups = (network.extraction.group_a, network.extraction.group_b, network.reconstruction.group)
         self.groups = {group: folded_blocks(group.blocks).to(dtype) for group in groups}
         self.cross = folded_blocks(network.interaction.blocks).to(dtype)
+
+    def weights(self) -> list[Tensor]:
+        """All that the pairs' computations read: the folded blocks' tensors, and the network's own of other parts."""
+        folded = [tensor for blocks in (*self.groups.values(), self.cross) for tensor in blocks.buffers()]
+        plain = [tensor for name, tensor in self.network.named_parameters() if ".blocks." not in name]
+        return [tensor for tensor in folded + plain if tensor.requires_grad]
 
     def predict(self, a: Tensor, b: Tensor) -> Tensor:
         """As ``TITA.predict``: planes (B, 1, H, W) of both inputs, and the fused one, not clamped; float32."""
         check_planes(a, b)
         height, width = a.shape[-2:]
         window = self.network.config.window
-        planes = reflect_pad(torch.cat([a, b]), 0, -width % window, 0, -height % window)
-        orders = _Orders(planes.shape[-2], planes.shape[-1], window, planes.device)
-        with self._autocast():
-            images = rearrange(self.network.extraction.convolutions(planes), "b c h w -> b (h w) c").float()
-        pairs = zip(*images.chunk(2), strict=True)
-        fused = torch.stack([self._fused(x, y, orders) for x, y in pairs])
+        a, b = (reflect_pad(each, 0, -width % window, 0, -height % window) for each in (a, b))
+        if torch.is_grad_enabled():
+            fused: Tensor = _Pairs.apply(self, a, b, *self.weights())  # type: ignore[no-untyped-call]
+        else:
+            fused = torch.stack(self.each(self.fused, zip(a, b, strict=True)))
         return fused[..., :height, :width]
 
-    def _fused(self, x: Tensor, y: Tensor, orders: "_Orders") -> Tensor:
+    def each(self, function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> list[Result]:
+        """What a function gives of each arguments, in the threads if there are any; gradients as they are here."""
+        recorded = torch.is_grad_enabled()
+
+        def call(*some: Any) -> Result:
+            with torch.set_grad_enabled(recorded):
+                return function(*some)
+
+        if self.threads is None:
+            return [call(*some) for some in arguments]
+        pending = [self.threads.submit(call, *some) for some in arguments]
+        return [each.result() for each in pending]
+
+    def fused(self, a: Tensor, b: Tensor) -> Tensor:
+        """One pair's planes (1, H, W), their sides multiples of the window's; the fused one."""
+        planes = torch.stack([a, b])
+        orders = _Orders(planes.shape[-2], planes.shape[-1], self.network.config.window, planes.device)
+        with self._autocast():
+            features = rearrange(self.network.extraction.convolutions(planes), "b c h w -> b (h w) c").float()
+        return self._of_features(features[0], features[1], orders)
+
+    def _of_features(self, x: Tensor, y: Tensor, orders: "_Orders") -> Tensor:
         """One pair's features (H · W, C), row by row; the plane (1, H, W)."""
         network = self.network
         norm, extraction, interaction = network.norm, network.extraction, network.interaction
@@ -77,7 +112,39 @@ class LearningTITA:
 
     def _autocast(self) -> torch.autocast:
         device = self.network.norm.weight.device.type
-        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+        # Threads would share the cache of what is cast, and with it parts of each other's graphs.
+        return torch.autocast(device, torch.bfloat16, enabled=self.dtype == torch.bfloat16, cache_enabled=False)
+
+
+class _Pairs(torch.autograd.Function):
+    """Pairs' fused planes (B, 1, H, W): each is differentiated on its own, and the gradients are added in order."""
+
+    @staticmethod
+    def forward(ctx: Any, learning: LearningTITA, a: Tensor, b: Tensor, *weights: Tensor) -> Tensor:
+        with torch.enable_grad():
+            planes = learning.each(learning.fused, zip(a, b, strict=True))
+        ctx.learning, ctx.planes, ctx.weights = learning, planes, weights
+        return torch.stack([plane.detach() for plane in planes])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        def of_pair(plane: Tensor, of_plane: Tensor) -> tuple[Tensor | None, ...]:
+            found: tuple[Tensor | None, ...] = torch.autograd.grad(plane, ctx.weights, of_plane, allow_unused=True)
+            return found
+
+        of_pairs = ctx.learning.each(of_pair, zip(ctx.planes, gradient, strict=True))
+        del ctx.planes
+        return None, None, None, *map(_total, zip(*of_pairs, strict=True))
+
+
+def _total(gradients: Iterable[Tensor | None]) -> Tensor | None:
+    """The sum of those that there are."""
+    total = None
+    for gradient in gradients:
+        if gradient is not None:
+            total = gradient.clone() if total is None else total.add_(gradient)
+    return total
 
 
 ROWS, WINDOWS, SHIFTED = range(3)  # orders of an image's pixels

@@ -15,6 +15,7 @@ from gifnet.checkpoints.official import convert_official
 from gifnet.cli import main
 from gifnet.errors import CheckpointError, InputError
 from gifnet.execution.plan import Plan
+from gifnet.execution.threads import Threads
 from gifnet.fuser import Fuser
 from gifnet.networks.tita import TITA, TITAConfig
 from gifnet.networks.tita.attention import Grid, attend
@@ -253,6 +254,27 @@ def test_the_form_for_training_has_the_plain_form_s_gradients() -> None:
             assert name.endswith("key.bias")
             one = torch.zeros_like(parameter)
         assert float((one - other).norm()) <= 2e-5 * float(other.norm()) + 1e-4, name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_learning_is_the_same_with_however_many_threads(dtype: torch.dtype) -> None:
+    """Bit for bit, the planes and all gradients: a run goes on from its state on another machine."""
+    model = random_tita().requires_grad_(True)
+    a, b = torch.rand(2, 3, 1, 10, 13, generator=torch.Generator().manual_seed(1))
+    weights = torch.linspace(-1, 1, 390).view(3, 1, 10, 13)
+    results = []
+    for count in (0, 1, 2):
+        with Threads(count, "test", one_core=False) as threads:
+            learning = LearningTITA(model, dtype, threads if count else None)
+            planes = learning.predict(a, b)
+            found = torch.autograd.grad((planes * weights).sum(), list(model.parameters()), allow_unused=True)
+            with torch.no_grad():
+                unrecorded = learning.predict(a, b)
+        assert not unrecorded.requires_grad
+        results.append([planes.detach(), unrecorded, *(each for each in found if each is not None)])
+    for other in results[1:]:
+        for one, another in zip(results[0], other, strict=True):
+            torch.testing.assert_close(one, another, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("size", "grid"), [(1.0, Grid(2, 2, 4)), (40.0, Grid(2, 2, 4)), (1000.0, None)])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ....errors import InputError
+from ....execution.threads import Threads, can_use_one_core
 from ....networks.tita import TITA
 from ....networks.tita.learning import LearningTITA
 from ...curves import WEIGHT
@@ -72,17 +73,18 @@ class TITAObjective(Objective[TITABatch]):
     def step(self, batch: TITABatch, iteration: int, rate: float) -> dict[str, float]:
         batch = TITABatch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
         weights = self._weights()
-        before = self.losses(batch)
-        self._descend(self.famo.loss(before) if self.famo else before.mean(), rate)
-        if self.famo:
-            with torch.no_grad():
-                after = self.losses(batch)
-            self.famo.update(before, after)
+        with Threads(self._cores(), "gifnet-learns") as threads:
+            before = self.losses(batch, threads)
+            self._descend(self.famo.loss(before) if self.famo else before.mean(), rate)
+            if self.famo:
+                with torch.no_grad():
+                    after = self.losses(batch, threads)
+                self.famo.update(before, after)
         return dict(zip(self.columns, [*before.tolist(), *weights], strict=True))
 
-    def losses(self, batch: TITABatch) -> Tensor:
-        """The three tasks' losses, (3,)."""
-        planes = self._predict(batch.a, batch.b)
+    def losses(self, batch: TITABatch, threads: Threads | None = None) -> Tensor:
+        """The three tasks' losses, (3,). ``threads``: of a processor, which must be there until backward is done."""
+        planes = self._predict(batch.a, batch.b, threads)
         fused, a, b, target = (tensor.chunk(len(TASKS)) for tensor in (planes, *batch))
         return torch.stack(
             [
@@ -91,12 +93,16 @@ class TITAObjective(Objective[TITABatch]):
             ]
         )
 
-    def _predict(self, a: Tensor, b: Tensor) -> Tensor:
-        """The fused planes, in float32. A processor takes the images one by one, as its caches like it."""
+    def _predict(self, a: Tensor, b: Tensor, threads: Threads | None) -> Tensor:
+        """The fused planes, in float32. Each core of a processor takes one pair after the other."""
         if self.device.type == "cpu":
-            return LearningTITA(self.model, torch.bfloat16).predict(a, b)
+            return LearningTITA(self.model, torch.bfloat16, threads).predict(a, b)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             return self.model.predict(a, b).float()
+
+    def _cores(self) -> int:
+        """That pairs are computed on, beside each other; 0 where this thread does it, on as many as it is told."""
+        return torch.get_num_threads() if self.device.type == "cpu" and can_use_one_core() else 0
 
     def _weights(self) -> list[float]:
         """Of the tasks, as they are now."""
