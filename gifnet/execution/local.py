@@ -15,6 +15,7 @@ from .plan import Plan
 from .tiles import WHOLE, cut
 
 TILE = 512  # pixels a side, where memory allows
+FIXED_BYTES = 64 << 20  # of the libraries, and of what the allocator keeps between tiles; measured
 
 
 class LocalForm:
@@ -55,7 +56,8 @@ class LocalForm:
         def plan(size: int | None) -> Plan:
             sides = (side if size is None else min(side, size + 2 * self.halo) for side in (height, width))
             rows, columns = sides
-            return Plan(size, (), rows * columns * (self.values * self.dtype.itemsize + 12))  # and planes in float32
+            pixel = self.values * self.dtype.itemsize + 12  # and planes in float32
+            return Plan(size, (), rows * columns * pixel + FIXED_BYTES)
 
         if check_tile(tile) is None:
             return plan(None)
