@@ -279,3 +279,31 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     done = process.result(120)
     assert (done.returncode, done.stderr) == (130, "gifnet: interrupted\n")
     only(tmp_path, "a.mkv", "b.mkv")
+
+
+MEMORY = """
+import resource, sys
+
+import gifnet
+from gifnet.fuser import Fuser
+from gifnet.networks import registered
+
+network = registered()["gifnet-fast"]
+a, b, out = sys.argv[1:]
+gifnet.fuse_video(a, b, out, model=Fuser(network.network(network.config()), "cpu"), progress=False)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is told in kilobytes by Linux")
+def test_a_longer_video_takes_no_more_memory(tmp_path: Path) -> None:
+    """160 frames more, of 0.3 MB each, would be 50 MB if they were kept."""
+    peaks = []
+    for count in (40, 200):
+        a, b = (
+            write(tmp_path / f"{name}{count}.mkv", moving(count, channels, speed=1))
+            for name, channels in (("a", 0), ("b", 3))
+        )
+        peaks.append(int(commands.run_new(MEMORY, a, b, tmp_path / f"out{count}.mkv")))
+    assert peaks[1] <= peaks[0] + 20_000
