@@ -300,7 +300,7 @@ class Fuser(Pretrained):
         first, second = map(OneProfile(), (first, second))
         for picture in (first, second):
             if depth is not None:
-                depth.add(sharpness(colour.split(picture.load().pixels)[0].to(first.device)))
+                depth.add(sharpness(colour.luma_of(picture.load().pixels).to(first.device)))
             if seen is not None:
                 seen(picture.load())
         fuse = partial(self._execute, execution, strength=None, out=None)
@@ -413,7 +413,7 @@ class Fuser(Pretrained):
 
         def job(index: int) -> tuple[Source, Sink]:
             def source(region: Region) -> Tensor:
-                planes = [colour.split(picture.region(index, region)[0])[0] for picture in (first, second)]
+                planes = [colour.luma_of(picture.region(index, region)[0]) for picture in (first, second)]
                 return torch.cat([plane.to(self.device) for plane in planes], dim=1)
 
             return source, self._checked(sink(index))

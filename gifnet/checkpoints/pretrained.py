@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from ..errors import CheckpointError
+from ..execution.allocator import keep_freed_memory
 from ..execution.device import choose_device, choose_dtype
 from ..execution.shapes import keep_few_shapes
 from ..files.atomic import atomic_path
@@ -39,6 +40,7 @@ class Pretrained:
         notes: Mapping[str, str] | None = None,
     ) -> None:
         keep_few_shapes()
+        keep_freed_memory()
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self.name = name

@@ -143,7 +143,7 @@ def planes_of(pictures: Sequence[LazyPicture], device: torch.device) -> Source:
     """Both luminances of two pictures; twice that of one."""
 
     def source(region: Region) -> Tensor:
-        planes = [colour.split(picture.region(0, region)[0])[0] for picture in pictures]
+        planes = [colour.luma_of(picture.region(0, region)[0]) for picture in pictures]
         return torch.cat(planes * (3 - len(planes)), dim=1).to(device)
 
     return source

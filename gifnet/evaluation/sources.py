@@ -139,7 +139,7 @@ class _FusedByModel:
                 with faults(path):
                     write_file(_raster(image), path)
             with faults(pair.a_path):
-                return colour.split(read(image, "fused").load().pixels)[0]
+                return colour.luma_of(read(image, "fused").load().pixels)
 
         return fuse
 
@@ -196,7 +196,7 @@ def read_pair(stem: str, a_folder: Folder, b_folder: Folder) -> Pair:
 def _luminance(path: Path) -> Tensor:
     """The luminance (1, 1, H, W) in [0, 1] of an image file."""
     with faults(path):
-        return colour.split(read(path, str(path)).load().pixels)[0]
+        return colour.luma_of(read(path, str(path)).load().pixels)
 
 
 def size_of(plane: Tensor) -> str:

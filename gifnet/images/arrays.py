@@ -31,10 +31,10 @@ def array_dtype(dtype: "np.dtype[Any]", name: str) -> torch.dtype:
 
 
 def planes_of(array: "np.ndarray[Any, Any]") -> Tensor:
-    """(H, W, C) to (1, C, H, W), values as they are."""
+    """(H, W, C) to (1, C, H, W), values as they are, each plane in one piece."""
     # A copy, for ascontiguousarray leaves the negative strides of a single pixel, which torch refuses.
-    native = torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
-    return native.permute(2, 0, 1)[None]
+    planes = np.array(array.transpose(2, 0, 1), dtype=array.dtype.newbyteorder("="), order="C")
+    return torch.from_numpy(planes)[None]
 
 
 def check_array_shape(shape: tuple[int, ...], name: str) -> None:
@@ -51,10 +51,10 @@ def check_array_shape(shape: tuple[int, ...], name: str) -> None:
 def pack_array(
     pixels: Tensor, alpha: Tensor | None, dtype: torch.dtype, _: Metadata, like: "np.dtype[Any]", flat: bool
 ) -> "np.ndarray[Any, Any]":
-    packed = interleaved(joined(pixels, alpha), dtype).astype(like)
+    packed = interleaved(joined(pixels, alpha), dtype).astype(like, copy=False)
     return packed[..., 0] if flat and packed.shape[2] == 1 else packed
 
 
 def interleaved(planes: Tensor, dtype: torch.dtype) -> "np.ndarray[Any, Any]":
-    """(1, C, H, W) float32 to an (H, W, C) array."""
-    return quantise(planes, dtype)[0].permute(1, 2, 0).cpu().numpy()
+    """(1, C, H, W) float32 to an (H, W, C) array, a pixel's values side by side."""
+    return torch.stack(quantise(planes, dtype)[0].unbind(), dim=-1).cpu().numpy()

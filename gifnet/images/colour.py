@@ -10,6 +10,8 @@ from torch import Tensor
 _LUMA = (0.299, 0.587, 0.114)
 _CB_SCALE, _CR_SCALE = 1.772, 1.402
 
+SHOWS_ROWS = 64  # that are looked at before the next ones are
+
 
 def split(pixels: Tensor) -> tuple[Tensor, Tensor | None]:
     """Pixels (B, 1 or 3, H, W) in [0, 1] to luminance (B, 1, H, W) in [0, 1] and chroma (B, 2, H, W) in ±0.5.
@@ -19,11 +21,16 @@ def split(pixels: Tensor) -> tuple[Tensor, Tensor | None]:
     if pixels.shape[1] == 1:
         return pixels, None
     red, green, blue = pixels.unbind(dim=1)
-    luma = luminance(pixels)[:, 0]
+    light = luminance(pixels)[:, 0]
     # Where all three are equal, rounding must not tint the grey.
-    chroma = torch.stack([(blue - luma) / _CB_SCALE, (red - luma) / _CR_SCALE], dim=1)
+    chroma = torch.stack([(blue - light) / _CB_SCALE, (red - light) / _CR_SCALE], dim=1)
     grey = ((red == green) & (green == blue))[:, None]
-    return luma[:, None].clamp(0, 1), chroma.masked_fill(grey, 0)
+    return light[:, None].clamp(0, 1), chroma.masked_fill_(grey, 0)
+
+
+def luma_of(pixels: Tensor) -> Tensor:
+    """The luminance that ``split`` gives, without the chroma."""
+    return pixels if pixels.shape[1] == 1 else luminance(pixels).clamp(0, 1)
 
 
 def luminance(pixels: Tensor) -> Tensor:
@@ -42,12 +49,13 @@ def merge(luma: Tensor, chroma: Tensor | None) -> Tensor:
         return luma
     blue, red = _CB_SCALE * chroma[:, :1], _CR_SCALE * chroma[:, 1:]
     green = -(_LUMA[0] * red + _LUMA[2] * blue) / _LUMA[1]
-    offset = torch.cat([red, green, blue], dim=1)
-    headroom = torch.where(offset > 0, 1 - luma, luma)
-    fits = (headroom / offset.abs().clamp(min=1e-6)).amin(dim=1, keepdim=True).clamp(max=1)
-    return (luma + fits * offset).clamp(0, 1)
+    # The offsets' luminance is 0: where there are any, one is above 0 and one below.
+    up = (1 - luma) / torch.maximum(torch.maximum(red, green), blue).clamp(min=1e-6)
+    down = luma / -torch.minimum(torch.minimum(red, green), blue).clamp(max=-1e-6)
+    fits = torch.minimum(up, down).clamp_(max=1)
+    return torch.cat([torch.addcmul(luma, fits, each) for each in (red, green, blue)], dim=1).clamp_(0, 1)
 
 
 def shows(pixels: Tensor) -> bool:
-    """Whether any of the pixels (B, 3, H, W) is not grey."""
-    return bool((pixels != pixels[:, :1]).any())
+    """Whether any of the pixels (B, 3, H, W) is not grey; most images show it in their first rows."""
+    return any(bool((rows != rows[:, :1]).any()) for rows in pixels.split(SHOWS_ROWS, dim=2))

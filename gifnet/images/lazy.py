@@ -84,7 +84,7 @@ class LazyPicture(ReadablePicture):
         whole = normalise(planes_of(values if values.ndim == 3 else values[..., None]), self.name)  # a copy
         release(self.array)
         pixels, alpha = (whole[:, :3], whole[:, 3:]) if whole.shape[1] == 4 else (whole, None)
-        return colour.split(pixels)[0] if self.grey else pixels, alpha
+        return colour.luma_of(pixels) if self.grey else pixels, alpha
 
     def load(self) -> Picture:
         pixels, alpha = self.region(0, Region(0, self.layout.height, 0, self.layout.width))

@@ -45,7 +45,7 @@ def with_chroma_of_both(
     pixels, alpha = first.region(index, grown)
     other, other_alpha = second.region(index, grown)
     fused, other = fused.to(pixels.device), other.to(pixels.device)
-    a, b = colour.split(pixels)[0], colour.split(other)[0]
+    a, b = colour.luma_of(pixels), colour.luma_of(other)
     chroma = chroma_of(fused, followed(fused, a, b, evidence(pixels), evidence(other)))
     alpha = alpha if other_alpha is None or alpha is not None else other_alpha.to(pixels.device)
     merged = colour.merge(region.crop(fused, grown), region.crop(chroma, grown))

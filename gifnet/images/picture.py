@@ -219,7 +219,7 @@ class Picture(ReadablePicture):
         return self.coloured and colour.shows(self.pixels)
 
     def as_grey(self) -> "Picture":
-        return replace(self, pixels=colour.split(self.pixels)[0]) if self.coloured else self
+        return replace(self, pixels=colour.luma_of(self.pixels)) if self.coloured else self
 
     def cropped(self, box: tuple[int, int, int, int]) -> "Picture":
         """Its part from left, top to right, bottom (exclusive)."""

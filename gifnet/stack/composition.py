@@ -157,7 +157,7 @@ def fuse_stack(
         if seen:
             check_alike(seen[0], picture, OF_STACKS)
         device = device or picture.device
-        composition.add(colour.split(picture.pixels)[0].to(device), colours.of(picture).to(device))
+        composition.add(colour.luma_of(picture.pixels).to(device), colours.of(picture).to(device))
         if picture.alpha is not None:
             own = picture.alpha.to(device)
             alpha = own if alpha is None else torch.minimum(alpha, own)

@@ -91,7 +91,7 @@ def load_luminance(paths: list[Path]) -> Pyramid:
     """
     pictures = [read(path, str(path)).load() for path in paths]
     deep = any(picture.dtype != torch.uint8 for picture in pictures)
-    planes = [_levels(colour.split(picture.pixels)[0][0, 0].numpy(), deep) for picture in pictures]
+    planes = [_levels(colour.luma_of(picture.pixels)[0, 0].numpy(), deep) for picture in pictures]
     if len({plane.shape for plane in planes}) > 1:
         raise InputError(
             f"{paths[0]} and {paths[1]} differ in size: {planes[0].shape[::-1]} and {planes[1].shape[::-1]}"

@@ -61,6 +61,7 @@ class LossConfig:
     enhance: float = 1.0  # of the same loss where one image is enhanced
     absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
     structure: float = 0.0  # of 1 - SSIM(fused, sharp) beside it
+    sharpness: float = 0.0  # of the mean absolute difference of their gradients beside it, over ``detail_octaves``
     phi: str = "gradient"  # what weighs infrared against visible: ``detail_energy``, or "densenet", the paper's
 
     def __post_init__(self) -> None:
@@ -127,13 +128,26 @@ def detail_loss(fused: Tensor, first: Tensor, second: Tensor, octaves: int = 1, 
     sources' gradients are asked for ``gain`` times.
     """
     losses = []
-    for octave in range(octaves):
-        if octave:
-            fused, first, second = (F.avg_pool2d(plane, 2) for plane in (fused, first, second))
-        of_first, of_second = gradients(first), gradients(second)
+    for of_fused, of_first, of_second in zip(
+        *(pyramid(plane, octaves) for plane in (fused, first, second)), strict=True
+    ):
         steeper = of_first.square().sum(dim=1, keepdim=True) > of_second.square().sum(dim=1, keepdim=True)
-        losses.append(F.l1_loss(gradients(fused), gain * torch.where(steeper, of_first, of_second)))
+        losses.append(F.l1_loss(of_fused, gain * torch.where(steeper, of_first, of_second)))
     return torch.stack(losses).mean()
+
+
+def gradient_distance(x: Tensor, y: Tensor, octaves: int = 1) -> Tensor:
+    """Mean absolute difference of the gradients of planes (B, 1, H, W), averaged over the octaves."""
+    pairs = zip(pyramid(x, octaves), pyramid(y, octaves), strict=True)
+    return torch.stack([F.l1_loss(of_x, of_y) for of_x, of_y in pairs]).mean()
+
+
+def pyramid(plane: Tensor, octaves: int) -> list[Tensor]:
+    """``gradients`` of a plane and of its means of 2x2, 4x4 ... pixels."""
+    levels = [plane]
+    while len(levels) < octaves:
+        levels.append(F.avg_pool2d(levels[-1], 2))
+    return [gradients(level) for level in levels]
 
 
 @in_full_precision
@@ -218,10 +232,12 @@ def tone_loss(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 @in_full_precision
 def photography_loss(fused: Tensor, sharp: Tensor, config: LossConfig) -> Tensor:
-    """MSE(fused, sharp), with the configured shares of mean absolute error and 1 - SSIM; both (B, 1, H, W)."""
+    """MSE(fused, sharp), with shares of mean absolute error, 1 - SSIM and gradients as configured; (B, 1, H, W)."""
     loss = F.mse_loss(fused, sharp)
     if config.absolute:
         loss = loss + config.absolute * F.l1_loss(fused, sharp)
     if config.structure:
         loss = loss + config.structure * dissimilarity(fused, sharp)
+    if config.sharpness:
+        loss = loss + config.sharpness * gradient_distance(fused, sharp, config.detail_octaves)
     return loss

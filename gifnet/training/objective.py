@@ -57,6 +57,9 @@ class Objective(ABC, Generic[Batch]):
         """What the weights' file says of the objective beside the recipe."""
         return {}
 
+    def prepare(self, folder: Path, progress: bool = True) -> None:
+        """Make what the first batch needs, or read what an earlier run left of it in the run's folder."""
+
     @abstractmethod
     def start(self, model: nn.Module) -> nn.Module:
         """The network as it is to be trained, on the device and in training mode; its optimisers are made here."""

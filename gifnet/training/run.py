@@ -83,6 +83,8 @@ def train(
             model = architecture.network(architecture.config())
         trainer = Trainer(model, objective, folder, validation, notes)
         trainer.resume()
+        if not trainer.finished:
+            objective.prepare(folder, progress)
         return trainer.run(progress)
 
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from ..checkpoints.format import describe, save_weights
 from ..errors import CheckpointError, InputError
+from ..execution.allocator import keep_freed_memory
 from ..execution.progress import bar
 from . import check_installed
 from .curves import Row, draw, read_rows, write_rows
@@ -47,6 +48,7 @@ class Trainer:
         notes: Mapping[str, str] | None = None,
     ) -> None:
         check_installed()
+        keep_freed_memory()
         self.objective, self.recipe, self.folder = objective, objective.recipe, folder
         self.validation, self._notes = validation, dict(notes or {})
         self.model = objective.start(model)

@@ -8,9 +8,9 @@ class FastConfig:
     """Channels and layers of each resolution, and how much the network may add to its choice."""
 
     half: int = 32  # channels at half resolution
-    quarter: int = 48  # at a quarter and at an eighth
-    half_layers: int = 2  # convolutions at half resolution on the way down, and again on the way up
-    quarter_layers: int = 2
+    quarter: int = 40  # at a quarter and at an eighth
+    half_layers: int = 3  # convolutions at half resolution on the way down, and again on the way up
+    quarter_layers: int = 3
     eighth_layers: int = 1
     correction: float = 0.5  # the most that may be added, of how far the sources differ around a pixel
 

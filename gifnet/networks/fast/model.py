@@ -52,7 +52,7 @@ class FastNetwork(nn.Module):
         decided = F.pixel_shuffle(logits, 2)[..., :height, :width]
         weight, correction = decided[:, :1].sigmoid(), decided[:, 1:].tanh()
         limit: Tensor = self.config.correction * _reach(halves).to(a.dtype)[..., :height, :width]
-        return b + weight * (a - b) + correction * limit
+        return torch.addcmul(torch.lerp(b, a, weight), correction, limit)
 
     def improved(self, x: Tensor) -> Tensor:
         """``enhance`` before its result is clipped to [0, 1], for training."""
@@ -83,8 +83,8 @@ class Trunk(nn.Module):
         fine = self.down(F.relu(self.enter(halves.to(self.enter.weight.dtype)), inplace=True))
         coarse = self.quarter(F.relu(self.to_quarter(fine), inplace=True))
         coarser = self.eighth(F.relu(self.to_eighth(coarse), inplace=True))
-        coarse = coarse + _twice(self.from_eighth(coarser))
-        features: Tensor = self.up(fine + _twice(self.from_quarter(coarse)))
+        coarse = _added(_twice(self.from_eighth(coarser)), coarse)
+        features: Tensor = self.up(_added(_twice(self.from_quarter(coarse)), fine))
         return features
 
 
@@ -99,7 +99,12 @@ class Layers(nn.Module):
         y = x
         for layer in self.layers:
             y = F.relu(layer(y), inplace=True)
-        return x + y
+        return _added(y, x)
+
+
+def _added(x: Tensor, y: Tensor) -> Tensor:
+    """Their sum, in the place of ``x`` but in training: new memory costs more than the sum."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -125,5 +130,18 @@ def _twice(x: Tensor) -> Tensor:
 def _reach(halves: Tensor) -> Tensor:
     """The largest difference of the sources around each pixel, (B, 1, H, W), smooth from pixel to pixel."""
     largest = (halves[:, :4] - halves[:, 4:]).abs().amax(dim=1, keepdim=True)
-    around = F.max_pool2d(largest.contiguous(), NEIGHBOURHOOD, stride=1, padding=NEIGHBOURHOOD // 2)
-    return _twice(around)
+    return _twice(_largest_around(_largest_around(largest, 2), 3))
+
+
+def _largest_around(x: Tensor, dim: int) -> Tensor:
+    """The largest of ``NEIGHBOURHOOD`` values of x >= 0 in a row along a dimension, the middle one's place.
+
+    Along each side in turn, it is the largest of a square, for a tenth of what ``max_pool2d`` takes on a processor.
+    """
+    side, reach = x.shape[dim], NEIGHBOURHOOD // 2
+    padding = (reach, reach) if dim == 3 else (0, 0, reach, reach)
+    padded = F.pad(x, padding)
+    largest = padded.narrow(dim, 0, side)
+    for offset in range(1, NEIGHBOURHOOD):
+        largest = torch.maximum(largest, padded.narrow(dim, offset, side))
+    return largest

@@ -108,7 +108,7 @@ class SameSensor(Source):
     @classmethod
     def of(cls, picture: Picture) -> "SameSensor":
         source = super().of(picture)  # and its checks
-        luma = colour.split(picture.pixels)[0][0, 0].cpu().numpy()
+        luma = colour.luma_of(picture.pixels)[0, 0].cpu().numpy()
         return cls(np.ascontiguousarray(luma[..., None] ** GAMMA), source.valid)
 
     def described(self) -> "Edges":

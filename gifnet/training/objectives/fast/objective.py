@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +16,21 @@ from ....execution.running import Execution
 from ....fuser import Fuser
 from ....networks.fast import FastNetwork
 from ...data import TrainingData
-from ...losses import dissimilarity, exposure_loss, in_full_precision, multi_modal_loss, photography_loss
+from ...losses import (
+    dissimilarity,
+    exposure_loss,
+    gradient_distance,
+    in_full_precision,
+    multi_modal_loss,
+    photography_loss,
+)
 from ...objective import Objective, Sources
 from ...tasks import EXPOSURE, MODAL, EnhanceBatch, TaskBatch, TaskData
+from .lessons import FILE, TAUGHT, Lessons, TaughtData, key_of
 from .recipe import FastRecipe, TeacherConfig
 
 COLUMNS = ("modal", "focus", "exposure", "enhance", "taught")
+OCTAVES = 4  # of a pyramid, on which gradients are compared with the teacher's
 IN_ONE_PIECE = Execution(tile=None, progress=False)  # whatever memory is free: a resumed run comes to the same bits
 
 
@@ -46,7 +57,7 @@ class FastObjective(Objective["TaskBatch | EnhanceBatch"]):
         teacher, notes = None, {}
         if recipe.teacher.every:
             network, found = load_model(recipe.teacher.model)
-            teacher = Fuser(network, device, "float32", found.label)
+            teacher = Fuser(network, device, recipe.teacher.dtype, found.label)
             notes = {"teacher": found.label, "teacher_sha256": file_sha256(found.path)}
         images = TrainingData(
             sources.infrared, sources.visible, sources.photos, recipe.data, recipe.seed, progress=True
@@ -63,6 +74,25 @@ class FastObjective(Objective["TaskBatch | EnhanceBatch"]):
     @property
     def notes(self) -> Mapping[str, str]:
         return self._teacher_notes
+
+    def prepare(self, folder: Path, progress: bool = True) -> None:
+        """See ``Objective``: the lessons, if there are to be any."""
+        config = self.recipe.teacher
+        if not config.lessons or self.teacher is None or isinstance(self.data, TaughtData):
+            return
+        key = key_of(
+            self.data, self._teacher_notes.get("teacher_sha256", ""), config.lessons, config.side, config.dtype
+        )
+        lessons = Lessons.read(folder / FILE, key)
+        if lessons is None:
+            teacher = self.teacher
+
+            def teach(a: Tensor, b: Tensor) -> Tensor:
+                return teacher.fuse_planes(a.to(self.device), b.to(self.device), IN_ONE_PIECE)
+
+            lessons = Lessons.made(config.lessons, config.side, self.data, teach, progress)
+            lessons.save(folder / FILE, key)
+        self.data = TaughtData(self.data, lessons)
 
     def start(self, model: nn.Module) -> FastNetwork:
         assert isinstance(model, FastNetwork)
@@ -95,15 +125,28 @@ class FastObjective(Objective["TaskBatch | EnhanceBatch"]):
                 continue
             planes = fused[chosen], batch.a[chosen], batch.b[chosen]
             if name == "modal":
-                loss = config.multi_modal * multi_modal_loss(*planes, config)
+                weight, loss = config.multi_modal, partial(multi_modal_loss, *planes, config)
             elif name == "exposure":
-                loss = config.exposure * exposure_loss(*planes, config)
+                weight, loss = config.exposure, partial(exposure_loss, *planes, config)
             else:
-                loss = config.photography * photography_loss(fused[chosen], batch.target[chosen], config)
-            losses[name] = chosen.float().mean() * loss
-        if self.teacher is not None and self._teaches(iteration):
+                weight, loss = config.photography, partial(photography_loss, planes[0], batch.target[chosen], config)
+            if weight:  # some of them take longer than all the rest
+                losses[name] = chosen.float().mean() * weight * loss()
+        if isinstance(self.data, TaughtData):
+            losses["taught"] = self._recalled(batch, fused)
+        elif self.teacher is not None and self._teaches(iteration):
             losses["taught"] = self._taught(batch, fused, self.teacher)
         return losses
+
+    def _recalled(self, batch: TaskBatch, fused: Tensor) -> Tensor:
+        """The loss of what the teacher said beforehand."""
+        config = self.recipe.teacher
+        loss = fused.new_zeros(())
+        for task, weight in zip(TAUGHT, (config.modal, config.exposure), strict=True):
+            chosen = batch.task == task
+            if weight and chosen.any():
+                loss = loss + weight * chosen.float().mean() * distance(fused[chosen], batch.target[chosen], config)
+        return loss
 
     def _teaches(self, iteration: int) -> bool:
         # Counted among the iterations that fuse, or a rhythm that enhancing shares would never meet it.
@@ -114,7 +157,7 @@ class FastObjective(Objective["TaskBatch | EnhanceBatch"]):
     def _taught(self, batch: TaskBatch, fused: Tensor, teacher: Fuser) -> Tensor:
         config = self.recipe.teacher
         loss = fused.new_zeros(())
-        for task, weight in ((MODAL, config.modal), (EXPOSURE, config.exposure)):
+        for task, weight in zip(TAUGHT, (config.modal, config.exposure), strict=True):
             chosen = batch.task == task
             if weight and chosen.any():
                 said = teacher.fuse_planes(batch.a[chosen], batch.b[chosen], IN_ONE_PIECE)
@@ -131,7 +174,12 @@ class FastObjective(Objective["TaskBatch | EnhanceBatch"]):
 @in_full_precision
 def distance(fused: Tensor, said: Tensor, config: TeacherConfig) -> Tensor:
     """How far planes (B, 1, H, W) are from what the teacher made of the same sources."""
-    return l1_loss(fused, said) + config.structure * dissimilarity(fused, said)
+    loss = l1_loss(fused, said)
+    if config.structure:
+        loss = loss + config.structure * dissimilarity(fused, said)
+    if config.detail:
+        loss = loss + config.detail * gradient_distance(fused, said, OCTAVES)
+    return loss
 
 
 def _tasks(task: Tensor) -> dict[str, Tensor]:

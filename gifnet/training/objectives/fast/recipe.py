@@ -21,8 +21,14 @@ class TeacherConfig:
     modal: float = 4.0  # of the mean absolute difference from its result, of two modalities
     exposure: float = 2.0  # of the same, of two exposures
     structure: float = 0.1  # of 1 - SSIM with its result, beside the absolute difference, times the weights above
+    detail: float = 0.0  # of the mean absolute difference of the gradient from its result's, likewise
+    lessons: int = 0  # so many pairs that it fuses before the first iteration, in place of speaking as the run goes
+    side: int = 256  # of those pairs, pixels
+    dtype: str = "float32"  # that it computes in
 
     def __post_init__(self) -> None:
+        if self.lessons and not self.every:
+            raise InputError("teacher: lessons and every=0; leave every as it is, and it speaks in lessons alone")
         if not self.model:
             raise InputError("teacher.model: give a model as for gifnet.load; teacher.every=0 is for none")
 
