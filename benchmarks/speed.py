@@ -6,8 +6,9 @@
 Each row is a process of its own, which fuses planes of random noise in memory-mapped files, as large rasters are; its
 peak memory is the whole process's, above that of ``import torch``. The baseline is the network's plain form as the
 paper's code runs it: NCHW, both branches throughout, in one piece, float32; it is run at the sizes where its
-activations, about 8 kB a pixel, fit. TITA, of which no weights are bundled, has random ones. Ratios are of one run of
-this script: figures of different runs are not comparable on a machine that does other work.
+activations, about 8 kB a pixel, fit; gifnet-fast's plain form is the one that runs. A network of which no weights are
+bundled has random ones. Ratios are of one run of this script: figures of different runs are not comparable on a machine
+that does other work.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 BASELINE_BYTES = 8_000  # a pixel
-FLOP = {"gifnet": 1.29e6, "tita": 3.5e6}  # a pixel, folded: what the machine's matmul rate is compared with
+FLOP = {"gifnet": 1.29e6, "tita": 3.5e6, "gifnet-fast": 3.8e4}  # a pixel, folded: beside the machine's matmul rate
 
 
 def child(task: dict[str, Any]) -> dict[str, float]:

@@ -58,4 +58,4 @@ def merge(luma: Tensor, chroma: Tensor | None) -> Tensor:
 
 def shows(pixels: Tensor) -> bool:
     """Whether any of the pixels (B, 3, H, W) is not grey; most images show it in their first rows."""
-    return any(bool((rows != rows[:, :1]).any()) for rows in pixels.split(SHOWS_ROWS, dim=2))
+    return any(bool((rows != rows[:, :1]).any()) for rows in torch.split(pixels, SHOWS_ROWS, dim=2))

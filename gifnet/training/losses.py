@@ -183,13 +183,14 @@ def information_loss(fused: Tensor, *sources: Tensor) -> Tensor:
         kept, held = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
         x, y = ((plane - plane.mean(dim=(1, 2, 3), keepdim=True)) * 255 for plane in (source, fused))
         for side in (17, 9, 5, 3):
-            blur = _gaussian_window(side, x)
+            window = _gaussian_window(side, x)
             if side < 17:
-                x, y = (F.conv2d(plane, blur)[..., ::2, ::2] for plane in (x, y))
-            mean_x, mean_y = F.conv2d(x, blur), F.conv2d(y, blur)
-            variance_x = (F.conv2d(x * x, blur) - mean_x**2).clamp(min=0)
-            variance_y = (F.conv2d(y * y, blur) - mean_y**2).clamp(min=0)
-            covariance = F.conv2d(x * y, blur) - mean_x * mean_y
+                x, y = _blurred(torch.cat([x, y], dim=1), window)[..., ::2, ::2].chunk(2, dim=1)
+            moments = _blurred(torch.cat([x, y, x * x, y * y, x * y], dim=1), window)
+            mean_x, mean_y, square_x, square_y, product = moments.chunk(5, dim=1)
+            variance_x = (square_x - mean_x**2).clamp(min=0)
+            variance_y = (square_y - mean_y**2).clamp(min=0)
+            covariance = product - mean_x * mean_y
             gain = (covariance / (variance_x + FLAT)).clamp(min=0)
             noise = (variance_y - gain * covariance).clamp(min=0)
             kept = kept + (gain**2 * variance_x / (noise + VIF_NOISE)).log1p().sum(dim=(1, 2, 3))
@@ -199,11 +200,17 @@ def information_loss(fused: Tensor, *sources: Tensor) -> Tensor:
 
 
 def _gaussian_window(side: int, like: Tensor) -> Tensor:
-    """Of VIF: (1, 1, side, side), deviation side / 5."""
+    """Of VIF, along one side: (side,), deviation side / 5."""
     offsets = torch.arange(side, device=like.device, dtype=like.dtype) - side // 2
     window = torch.exp(-0.5 * (offsets / (side / 5)) ** 2)
-    window = window / window.sum()
-    return (window[:, None] * window[None, :])[None, None]
+    return window / window.sum()
+
+
+def _blurred(planes: Tensor, window: Tensor) -> Tensor:
+    """Planes (B, C, H, W) filtered along either side, where the window fits."""
+    single = planes.flatten(0, 1)[:, None]
+    filtered = F.conv2d(F.conv2d(single, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
+    return filtered[:, 0].unflatten(0, planes.shape[:2])  # type: ignore[no-untyped-call, no-any-return]
 
 
 @in_full_precision

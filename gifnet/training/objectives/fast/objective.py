@@ -174,7 +174,7 @@ class FastObjective(Objective["TaskBatch | EnhanceBatch"]):
 @in_full_precision
 def distance(fused: Tensor, said: Tensor, config: TeacherConfig) -> Tensor:
     """How far planes (B, 1, H, W) are from what the teacher made of the same sources."""
-    loss = l1_loss(fused, said)
+    loss = config.absolute * l1_loss(fused, said)
     if config.structure:
         loss = loss + config.structure * dissimilarity(fused, said)
     if config.detail:

@@ -18,9 +18,10 @@ class TeacherConfig:
 
     model: str = "gifnet"  # as for ``gifnet.load``
     every: int = 3  # every so many iterations, for it takes longer than the rest of one; 0: never
-    modal: float = 4.0  # of the mean absolute difference from its result, of two modalities
+    modal: float = 4.0  # of the distance from its result, of two modalities
     exposure: float = 2.0  # of the same, of two exposures
-    structure: float = 0.1  # of 1 - SSIM with its result, beside the absolute difference, times the weights above
+    absolute: float = 1.0  # of that mean absolute difference, times the weights above
+    structure: float = 0.1  # of 1 - SSIM with its result, likewise
     detail: float = 0.0  # of the mean absolute difference of the gradient from its result's, likewise
     lessons: int = 0  # so many pairs that it fuses before the first iteration, in place of speaking as the run goes
     side: int = 256  # of those pairs, pixels
