@@ -20,7 +20,7 @@ def gifnet(weights: str = "gifnet", **options: _Any) -> _Fuser:
 
 
 def gifnet_fast(weights: str = "gifnet-fast", **options: _Any) -> _Fuser:
-    """gifnet-fast, the small network, as ``gifnet`` above. Without bundled weights, ``weights`` must name some."""
+    """gifnet-fast, the small network for live images, as ``gifnet`` above."""
     return _Fuser.from_pretrained(weights, **options)
 
 

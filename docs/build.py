@@ -17,7 +17,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ELSEWHERE = {"weights/README.md": "card.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changes.md"}
+ELSEWHERE = {
+    "weights/README.md": "card.md",
+    "weights/gifnet-fast.md": "card-fast.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changes.md",
+}
 COPIED = {".css", ".jpg", ".js", ".md", ".webp"}
 SHIM = "https://unpkg.com/iframe-worker/shim"  # what Zensical's pages load for the search where no server is
 FOREIGN = re.compile(r"""<(?:script|img|link rel="stylesheet")[^>]*(?:src|href)="(https?:[^"]+)""")

@@ -2,7 +2,7 @@
 
     python examples/live_cameras.py 0 1                        # OpenCV's numbers of the infrared and the visible camera
     python examples/live_cameras.py ir.mp4 vis.mp4             # files in their place
-    python examples/live_cameras.py 0 1 --align --stretch --model WEIGHTS.safetensors
+    python examples/live_cameras.py 0 1 --align --stretch --model gifnet
 
 Needs OpenCV with windows: pip install opencv-python (the extra [align] brings the one without them). --headless N shows
 nothing, fuses N frames and prints the rate.
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("infrared", help="a camera's number, or a file")
     parser.add_argument("visible", help="a camera's number, or a file")
-    parser.add_argument("--model", default="gifnet", help="as for gifnet.load")
+    parser.add_argument("--model", default="gifnet-fast", help="as for gifnet.load")
     parser.add_argument("--align", action="store_true", help="find how the cameras differ from the first frames")
     parser.add_argument("--stretch", action="store_true", help="stretch the contrast of grey cameras")
     parser.add_argument("--resize", choices=["a", "b"], help="bring both to the size of the infrared (a) or visible")

@@ -21,7 +21,7 @@ from gifnet import networks
 from gifnet.cli import main
 from gifnet.cli.main import build_parser
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "weights" / "README.md", *ROOT.glob("docs/*.md")]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("weights/*.md"), *ROOT.glob("docs/*.md")]
 QUICK = {"brackets.md", "index.md", "networks.md", "weights.md"}  # the others run with -m slow
 PYTHON, SHELL = {"python"}, {"sh", "bash", "console"}
 SHOWN = {"", "cpp", "csv", "dockerfile", "html", "javascript", "js", "json", "text", "toml", "yaml"}  # not run

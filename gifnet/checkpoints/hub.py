@@ -195,13 +195,16 @@ def is_bundled(sha256: str) -> bool:
 
 
 def bundled_card(sha256: str) -> str | None:
-    """The model card that comes with gifnet for weights of this hash, if there is one."""
+    """The model card that comes with gifnet for weights of this hash, if there is one.
+
+    It lies beside the weights under their name; GIFNet's is the folder's README.
+    """
     for network in registered().values():
         path = _bundled_path(network.weights) if network.weights else None
-        card = path and path.with_name("README.md")
-        text = card.read_text(encoding="utf-8") if card and card.is_file() else ""
-        if sha256 in text:
-            return text
+        for card in (path.with_suffix(".md"), path.with_name("README.md")) if path else ():
+            text = card.read_text(encoding="utf-8") if card.is_file() else ""
+            if sha256 in text:
+                return text
     return None
 
 

@@ -519,18 +519,24 @@ def test_card(fuser: Fuser, tmp_path: Path) -> None:
     assert "\n# no heading" not in text
 
 
-def test_card_of_the_bundled_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "file", "order"),
+    [
+        ("gifnet", "README.md", ["EI", "VIF", "SCD", "AG", "SSIM", "Qabf"]),
+        ("gifnet-fast", "gifnet-fast.md", ["VIF", "SSIM", "Qabf"]),
+    ],
+)
+def test_card_of_the_bundled_weights(name: str, file: str, order: list[str], tmp_path: Path) -> None:
     """Is the model card beside them, with the figures of its own table in the Hub's format."""
-    gifnet.load("gifnet", "cpu").save_pretrained(tmp_path)
-    assert file_sha256(tmp_path / "model.safetensors") == gifnet.load("gifnet", "cpu").sha256
+    gifnet.load(name, "cpu").save_pretrained(tmp_path)
+    assert file_sha256(tmp_path / "model.safetensors") == gifnet.load(name, "cpu").sha256
     card = card_of((tmp_path / "README.md").read_bytes())
     assert card.data.license == "apache-2.0"
-    assert card.data.model_name == "gifnet"
-    table = (ROOT / "weights" / "README.md").read_text(encoding="utf-8")
-    order = ["EI", "VIF", "SCD", "AG", "SSIM", "Qabf"]
+    assert card.data.model_name == name
+    table = (ROOT / "weights" / file).read_text(encoding="utf-8")
     for result in card.data.eval_results:
         task, *where, pairs = result.dataset_name.removesuffix(" pairs").split(", ")
-        (row,) = re.findall(rf"^\| {task} \({', '.join([*where, pairs])}\), gifnet \|(.*)\|$", table, re.MULTILINE)
+        (row,) = re.findall(rf"^\| {task} \({', '.join([*where, pairs])}\), {name} \|(.*)\|$", table, re.MULTILINE)
         cells = [cell.strip(" *") for cell in row.split("|")]
         assert cells[order.index(result.metric_name)] == f"{result.metric_value:.3f}"
     assert len(card.data.eval_results) >= 15

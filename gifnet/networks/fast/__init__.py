@@ -18,6 +18,6 @@ register(
         enhancing_graph=graph.write_enhancing,
         first="infrared",
         objective="gifnet.training.objectives.fast:FastObjective",
-        weights=None,  # none are bundled until they are trained
+        weights="gifnet-fast.safetensors",
     )
 )

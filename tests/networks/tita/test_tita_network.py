@@ -17,6 +17,7 @@ from gifnet.errors import CheckpointError, InputError
 from gifnet.execution.plan import Plan
 from gifnet.execution.threads import Threads
 from gifnet.fuser import Fuser
+from gifnet.networks import registered
 from gifnet.networks.tita import TITA, TITAConfig
 from gifnet.networks.tita.attention import Grid, attend
 from gifnet.networks.tita.folded import FoldedCrossBlock, Shape
@@ -300,3 +301,10 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, g
             logits + 1e6 * shift_mask(grid.rows * grid.window, grid.columns * grid.window, grid.window, bias)[:, None]
         )
     return torch.einsum("whij,wjhd->wihd", logits.softmax(dim=-1), value).reshape(-1, 10)
+
+
+def test_its_name_says_that_there_are_no_weights_yet() -> None:
+    if registered()["tita"].weights is not None:
+        pytest.skip("there are")
+    with pytest.raises(CheckpointError, match=r"tita: gifnet knows this network, .* no weights"):
+        gifnet.load("tita")
