@@ -14,7 +14,7 @@ from .form import Part, Sink, Source
 from .plan import Plan
 from .tiles import WHOLE, cut
 
-TILE = 1024  # pixels a side, where memory allows: a camera's frame in one piece, without halos
+TILE = 640  # pixels a side, where memory allows: a camera's frame in one piece, without halos
 FIXED_BYTES = 64 << 20  # of the libraries, and of what the allocator keeps between tiles; measured
 
 

@@ -50,6 +50,7 @@ class LossConfig:
     """
 
     multi_modal: float = 1.0
+    modal_error: float = 1.0  # in it, of the MSE with both sources, the paper's
     detail: float = 0.0  # of ``detail_loss`` beside the multi-modal step's MSE, whose optimum halves either's contrast
     detail_octaves: int = 1  # that it looks at, the finest first
     detail_gain: float = 1.0  # of the gradients it asks for, over the sources'
@@ -57,6 +58,8 @@ class LossConfig:
     modal_information: float = 0.0  # of ``information_loss`` with the sources, beside it
     exposure: float = 1.0  # of ``exposure_loss``
     tone: float = 0.2  # of ``tone_loss`` beside MEF-SSIM, which is blind to brightness
+    exposure_detail: float = 0.0  # of ``detail_loss`` beside it
+    exposure_information: float = 0.0  # of ``information_loss`` beside it
     photography: float = 1.0
     enhance: float = 1.0  # of the same loss where one image is enhanced
     absolute: float = 0.0  # of mean |fused - sharp| beside the photography step's MSE, whose gradient fades too early
@@ -160,7 +163,7 @@ def multi_modal_loss(
     """
     weights = torch.stack([phi(infrared), phi(visible)]).softmax(dim=0)
     errors = torch.stack([(fused - source).square().mean(dim=(1, 2, 3)) for source in (infrared, visible)])
-    loss = (weights * errors).sum(dim=0).mean()
+    loss = config.modal_error * (weights * errors).sum(dim=0).mean()
     if config.detail:
         steepest = detail_loss(fused, infrared, visible, config.detail_octaves, config.detail_gain)
         loss = loss + config.detail * steepest
@@ -223,6 +226,10 @@ def exposure_loss(fused: Tensor, first: Tensor, second: Tensor, config: LossConf
     loss = 1 - exposure_similarity(shown, (first, second)).mean() + F.l1_loss(fused, shown)
     if config.tone:
         loss = loss + config.tone * tone_loss(fused, first, second)
+    if config.exposure_detail:
+        loss = loss + config.exposure_detail * detail_loss(fused, first, second, config.detail_octaves)
+    if config.exposure_information:
+        loss = loss + config.exposure_information * information_loss(fused, first, second)
     return loss.to(fused.dtype)
 
 
