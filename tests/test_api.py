@@ -60,6 +60,7 @@ def test_arrays_come_back_as_they_went_in(mean: Fuser, dtype: Any, shape: tuple[
     assert isinstance(fused, np.ndarray)
     assert fused.dtype == np.dtype(dtype)
     assert fused.shape == shape
+    assert fused.flags.c_contiguous  # OpenCV draws into no others
     np.testing.assert_allclose(fused.astype(float), image.astype(float), atol=1e-6 if top == 1 else 0)
     np.testing.assert_array_equal(image, before)
 

@@ -200,5 +200,12 @@ def test_teachers_that_are_none(folders: Path, teacher: Path, tmp_path: Path) ->
         TeacherConfig(every=0, lessons=3)
     with pytest.raises(gifnet.InputError, match=r"teacher\.side: 80, but none of the pairs"):
         objective(folders, teacher={"model": str(teacher), "lessons": 2, "side": 80}).prepare(tmp_path, progress=False)
+    for wrong, match in (
+        ({"teacher": {"lessons": 1, "side": 56}}, "1 leave a task without one"),
+        ({"teacher": {"lessons": 2, "side": 56}, "tasks": {"modal": 0, "exposure": 0}}, "both 0; there is nothing"),
+    ):
+        wrong["teacher"]["model"] = str(teacher)
+        with pytest.raises(gifnet.InputError, match=match):
+            objective(folders, **wrong).prepare(tmp_path, progress=False)
     with pytest.raises(CheckpointError, match="no such file"):
         objective(folders, teacher={"model": "./none.safetensors"})

@@ -19,6 +19,7 @@ from torch import Tensor
 from ....errors import InputError
 from ....execution.progress import bar
 from ....files.atomic import atomic_path
+from ...data import Pyramid
 from ...tasks import EXPOSURE, MODAL, TaskData
 
 FILE = "lessons.safetensors"
@@ -37,10 +38,13 @@ class Lessons:
     def made(cls, count: int, side: int, data: TaskData, teach: Teach, progress: bool) -> "Lessons":
         """So many pairs of ``data``'s, in its shares of the tasks; a function of its seed and settings.
 
-        Raises InputError where no pair, or no photograph or exposure, is that large.
+        Raises InputError where no pair, or no photograph or exposure, is that large, and where a task gets no lesson.
         """
         source = _of_side(data, side)
-        modal = float(data.tasks.modal / (data.tasks.modal + data.tasks.exposure))
+        shares = {task: float(data.tasks.shares[task]) for task in TAUGHT}
+        if not any(shares.values()):
+            raise InputError("teacher.lessons: tasks.modal and tasks.exposure are both 0; there is nothing to teach")
+        modal = shares[MODAL] / sum(shares.values())
         planes, tasks = torch.empty((count, 3, side, side), dtype=torch.float16), torch.empty(count, dtype=torch.int64)
         for index in bar(iterable=range(count), desc="lessons", disable=not progress):
             rng = np.random.default_rng((data.images.seed, index, 4))
@@ -48,6 +52,8 @@ class Lessons:
             a, b, _ = source.pair(task, rng)
             planes[index] = torch.stack([a, b, teach(a[None, None], b[None, None])[0, 0].cpu()])
             tasks[index] = task
+        if any(share and not (tasks == task).any() for task, share in shares.items()):
+            raise InputError(f"teacher.lessons: {count} leave a task without one; give more")
         return cls(planes, tasks)
 
     def pair(self, task: int, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -101,7 +107,7 @@ def _of_side(data: TaskData, side: int) -> TaskData:
     large.images = copy.copy(data.images)
     large.images.config = replace(data.config, crop=side)
 
-    def fitting(images: list, what: str) -> list:  # type: ignore[type-arg]
+    def fitting(images: list[Pyramid], what: str) -> list[Pyramid]:
         found = [image for image in images if min(image.full.shape[1:]) >= side]
         if images and not found:
             raise InputError(f"teacher.side: {side}, but none of the {what} is as large; give a smaller one")

@@ -132,21 +132,9 @@ class FastObjective(Objective["TaskBatch | EnhanceBatch"]):
                 weight, loss = config.photography, partial(photography_loss, planes[0], batch.target[chosen], config)
             if weight:  # some of them take longer than all the rest
                 losses[name] = chosen.float().mean() * weight * loss()
-        if isinstance(self.data, TaughtData):
-            losses["taught"] = self._recalled(batch, fused)
-        elif self.teacher is not None and self._teaches(iteration):
+        if self.teacher is not None and (isinstance(self.data, TaughtData) or self._teaches(iteration)):
             losses["taught"] = self._taught(batch, fused, self.teacher)
         return losses
-
-    def _recalled(self, batch: TaskBatch, fused: Tensor) -> Tensor:
-        """The loss of what the teacher said beforehand."""
-        config = self.recipe.teacher
-        loss = fused.new_zeros(())
-        for task, weight in zip(TAUGHT, (config.modal, config.exposure), strict=True):
-            chosen = batch.task == task
-            if weight and chosen.any():
-                loss = loss + weight * chosen.float().mean() * distance(fused[chosen], batch.target[chosen], config)
-        return loss
 
     def _teaches(self, iteration: int) -> bool:
         # Counted among the iterations that fuse, or a rhythm that enhancing shares would never meet it.
@@ -155,14 +143,16 @@ class FastObjective(Objective["TaskBatch | EnhanceBatch"]):
         return fusing % self.recipe.teacher.every == 0
 
     def _taught(self, batch: TaskBatch, fused: Tensor, teacher: Fuser) -> Tensor:
-        config = self.recipe.teacher
+        """The loss of what the teacher says of this batch, or said in its lessons."""
+        config, recalled = self.recipe.teacher, isinstance(self.data, TaughtData)
+        times = 1 if recalled else config.every  # for the iterations without one, too
         loss = fused.new_zeros(())
         for task, weight in zip(TAUGHT, (config.modal, config.exposure), strict=True):
             chosen = batch.task == task
             if weight and chosen.any():
-                said = teacher.fuse_planes(batch.a[chosen], batch.b[chosen], IN_ONE_PIECE)
-                # Each time for the iterations without one, too.
-                loss = loss + config.every * weight * chosen.float().mean() * distance(fused[chosen], said, config)
+                a, b, target = batch.a[chosen], batch.b[chosen], batch.target[chosen]
+                said = target if recalled else teacher.fuse_planes(a, b, IN_ONE_PIECE)
+                loss = loss + times * weight * chosen.float().mean() * distance(fused[chosen], said, config)
         return loss
 
     def _enhancing(self, batch: EnhanceBatch) -> dict[str, Tensor]:
