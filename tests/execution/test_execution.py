@@ -67,7 +67,7 @@ def test_the_plan_follows_the_memory_and_is_logged(
     with caplog.at_level(logging.DEBUG, "gifnet"):
         whole = fuser.fuse(*pair, tile=None)
         results = [
-            fuser.fuse(*pair, **options) for options in ({"memory": "190MB"}, {"memory": 163 << 20}, {"tile": 70})
+            fuser.fuse(*pair, **options) for options in ({"memory": "224MB"}, {"memory": 195 << 20}, {"tile": 70})
         ]
     plans = [record.message for record in caplog.records if "pixels on cpu" in record.message]
     assert "201×150" in plans[0]

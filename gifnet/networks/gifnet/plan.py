@@ -18,7 +18,7 @@ TILE = 512  # pixels a side, where memory allows
 SHARED, EMBEDDED, MIXED = "shared", "embedded", "mixed"
 LADDER = ((SHARED, EMBEDDED, MIXED), (EMBEDDED, MIXED), (MIXED,), ())
 MAPS = {SHARED: 1, EMBEDDED: 2, MIXED: 1}  # of as many channels as F
-FIXED_BYTES = 160 << 20  # of a cache-sized part of a tile in work, and of the libraries; measured
+FIXED_BYTES = 192 << 20  # of a cache-sized part of a tile in work, and of the libraries; measured
 
 
 class Halos(NamedTuple):
